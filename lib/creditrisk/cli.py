@@ -1,0 +1,280 @@
+"""The command line: creditrisk train | score | drift | run | runs | sample | serve | dashboard.
+
+What is slow to import (papermill, pandas, uvicorn) is imported in the commands: --help answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from creditrisk.errors import CreditRiskError, ParameterError
+from creditrisk.params import NOTEBOOK_PARAMS, describe_params
+from creditrisk.settings import reload_settings, settings, shown_path
+
+if TYPE_CHECKING:
+    from creditrisk.runs import RunOutcome
+
+TRACEBACK_LINES = 25
+INTERRUPTED = 130  # what shells expect after Ctrl-C
+
+WHAT = {
+    "train": "train models on a book of loans and write them to artifacts/",
+    "score": "score a file of applications and log the predictions",
+    "drift": "hold recent predictions against the training baseline",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit status: 0 done, 1 the run failed, 2 wrong input, 130 interrupted."""
+    try:
+        arguments = _parser().parse_args(argv)
+    except SystemExit as wanted:  # --help, or a usage error that argparse has explained
+        return int(wanted.code or 0)
+    try:
+        _check_settings()
+        return arguments.command(arguments)
+    except (CreditRiskError, OSError) as problem:
+        for line in str(problem).splitlines():
+            print(f"error: {line}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _check_settings() -> None:
+    try:
+        settings()
+    except ValidationError as problem:
+        names = [f"CREDITRISK_{str(one['loc'][0]).upper()}: {one['msg']}" for one in problem.errors()]
+        raise ParameterError("\n".join(names)) from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="creditrisk", description="A workbench for credit-risk analysts.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    for name in NOTEBOOK_PARAMS:
+        command = _command(commands, name, WHAT[name], _run)
+        command.epilog = f"parameters:\n{describe_params(name)}"
+        command.set_defaults(notebook=name)
+        _add_run_options(command)
+    command = _command(commands, "run", "run any other notebook under the same rules", _run)
+    command.add_argument("notebook", help="path of an .ipynb file")
+    _add_run_options(command)
+    _add_runs(commands)
+    _add_sample(commands)
+    _add_serve(commands)
+    _add_dashboard(commands)
+    return parser
+
+
+def _command(
+    commands: Any, name: str, what: str, function: Callable[[argparse.Namespace], int]
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        name, help=what, description=what, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    command.set_defaults(command=function)
+    return command
+
+
+def _add_run_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "-p",
+        "--param",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="set a parameter",
+    )
+    command.add_argument("-f", "--file", metavar="params.yaml", help="read parameters from a YAML mapping")
+    command.add_argument("--no-progress", action="store_true", help="show no progress bar")
+
+
+def _add_runs(commands: Any) -> None:
+    command = _command(commands, "runs", "list the runs, newest first", _runs)
+    command.add_argument("--limit", type=_count, default=20, metavar="N", help="at most N runs (default 20)")
+    command.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def _add_sample(commands: Any) -> None:
+    command = _command(commands, "sample", "write the embedded sample book", _sample)
+    command.add_argument("--rows", type=_count, default=50_000, metavar="N", help="loans (default 50000)")
+    command.add_argument("--seed", type=int, default=42, help="seed of the draw (default 42)")
+    command.add_argument(
+        "--out", required=True, metavar="FOLDER", help="folder for the tables, made if absent"
+    )
+    command.add_argument("--format", choices=("parquet", "csv"), default="parquet", help="default parquet")
+
+
+def _add_serve(commands: Any) -> None:
+    command = _command(commands, "serve", "serve predictions over HTTP", _serve)
+    command.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    command.add_argument("--port", type=int, default=8000, help="default 8000")
+    command.add_argument("--model", default="champion", help="version or alias (default champion)")
+    command.add_argument("--artifacts", default="", help="folder of the models (default: the settings')")
+
+
+def _add_dashboard(commands: Any) -> None:
+    command = _command(commands, "dashboard", "open the scoring and monitoring page", _dashboard)
+    command.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    command.add_argument("--port", type=int, default=8866, help="default 8866")
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return number
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from creditrisk.runs import run_notebook
+
+    params = {**_read_yaml(arguments.file), **dict(arguments.param)}
+    outcome = run_notebook(arguments.notebook, params, progress=not arguments.no_progress)
+    print("\n".join(_summary(outcome)), file=sys.stderr, flush=True)
+    print(_shown_from_here(outcome.folder.path), flush=True)
+    if outcome.status == "interrupted":
+        return INTERRUPTED
+    return 0 if outcome.ok else 1
+
+
+def _read_yaml(path: str | None) -> Mapping[str, Any]:
+    if path is None:
+        return {}
+    import yaml
+
+    try:
+        content = yaml.safe_load(Path(path).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as problem:
+        raise ParameterError(f"{path} cannot be read: {problem}") from None
+    except yaml.YAMLError as problem:
+        raise ParameterError(f"{path} is not YAML: {' '.join(str(problem).split())}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        raise ParameterError(f"{path} must hold one 'name: value' per line, one for each parameter")
+    return content
+
+
+def _summary(outcome: RunOutcome) -> list[str]:
+    """What a person wants to know after a run, as lines."""
+    folder = outcome.folder
+    if outcome.ok:
+        lines = [f"{folder.name}: every cell ran, {outcome.seconds:.1f} s"]
+    else:
+        lines = list(outcome.traceback[-TRACEBACK_LINES:])
+        lines.append(f"{folder.name}: {outcome.status} after {outcome.seconds:.1f} s")
+        lines += [] if outcome.traceback else [outcome.error]
+    lines.append(f"written: {', '.join(outcome.files)}")
+    first = next((name for name in ("report.html", "result.json") if name in outcome.files), "")
+    return [*lines, f"look at {_shown_from_here(folder.file(first))}"]
+
+
+def _shown_from_here(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def _runs(arguments: argparse.Namespace) -> int:
+    from creditrisk.runs import list_runs
+
+    found = list_runs()[: arguments.limit]
+    if arguments.json:
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+    elif not found:
+        print(
+            f"no runs in {shown_path(settings().runs_dir)} yet; creditrisk train makes one", file=sys.stderr
+        )
+    else:
+        print("\n".join(_table(found)))
+    return 0
+
+
+def _table(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Runs as aligned lines: started (UTC, to the second), name, status, seconds, folder."""
+    rows = [("started", "name", "status", "seconds", "folder")]
+    for run in found:
+        seconds = run["seconds"]
+        shown = f"{seconds:.1f}" if isinstance(seconds, int | float) else "-"
+        started = str(run["started"])[:19].replace("T", " ")
+        rows.append((started, run["name"], str(run["status"]), shown, _shown_from_here(Path(run["folder"]))))
+    started, name, status, seconds = (max(len(row[column]) for row in rows) for column in range(4))
+    return [
+        f"{row[0]:<{started}}  {row[1]:<{name}}  {row[2]:<{status}}  {row[3]:>{seconds}}  {row[4]}"
+        for row in rows
+    ]
+
+
+def _sample(arguments: argparse.Namespace) -> int:
+    from creditrisk.data.sample import write_book
+
+    book = write_book(arguments.out, arguments.rows, arguments.seed, arguments.format)
+    print(f"{arguments.out}: {book.summary}")
+    return 0
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    import uvicorn
+
+    from creditrisk.serving.log import migrate
+
+    os.environ["CREDITRISK_SERVE_MODEL"] = arguments.model
+    if arguments.artifacts:
+        os.environ["CREDITRISK_ARTIFACTS"] = arguments.artifacts
+    url = reload_settings().log_url
+    migrate(url)  # once, here: workers that start together must not race for it
+    address = f"http://{_for_url(arguments.host)}:{arguments.port}"
+    print(f"serving {arguments.model} at {address}, logging to {without_password(url)}", flush=True)
+    uvicorn.run(
+        "creditrisk.service:create",
+        factory=True,
+        host=arguments.host,
+        port=arguments.port,
+        workers=1,
+        log_level="warning",
+        access_log=False,
+    )
+    return 0
+
+
+def without_password(url: str) -> str:
+    """A database URL that may be shown, without its password, wherever it carries one."""
+    from sqlalchemy.engine import make_url
+
+    parsed = make_url(url)
+    secret = [name for name in parsed.query if "password" in name]
+    return parsed.difference_update_query(secret).render_as_string(hide_password=True)
+
+
+def _for_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _dashboard(arguments: argparse.Namespace) -> int:
+    folder = settings().home / "dashboards"
+    if not (folder / "risk.ipynb").is_file():
+        raise ParameterError(f"no dashboard at {shown_path(folder / 'risk.ipynb')}; set CREDITRISK_HOME")
+    search = [str(folder / "share" / "jupyter"), os.environ.get("JUPYTER_PATH", "")]
+    environment = {**os.environ, "JUPYTER_PATH": os.pathsep.join(filter(None, search))}
+    print(f"dashboard at http://{_for_url(arguments.host)}:{arguments.port}", flush=True)
+    os.chdir(folder)  # Voila reads voila.json from the folder it starts in
+    os.execvpe(sys.executable, _voila(arguments.host, arguments.port), environment)
+
+
+def _voila(host: str, port: int) -> list[str]:
+    voila = [sys.executable, "-m", "voila", "risk.ipynb", "--no-browser"]
+    return [*voila, f"--Voila.ip={host}", f"--port={port}", "--Voila.port_retries=0"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,25 @@
+"""Errors a user can act on. Every message says what is wrong, where, and what to do."""
+
+
+class CreditRiskError(Exception):
+    """Base of all errors that are the input's fault, not the program's."""
+
+
+class PortfolioError(CreditRiskError):
+    """A portfolio file is wrong: the message names file, line, key and what is allowed."""
+
+
+class DataError(CreditRiskError):
+    """A table is wrong: the message names table or file, row, column and value where it can."""
+
+
+class ParameterError(CreditRiskError):
+    """A run's parameter is unknown, ill-typed or out of range."""
+
+
+class ArtifactError(CreditRiskError):
+    """A model file is missing, altered, or does not reproduce its own test vectors."""
+
+
+class LogError(CreditRiskError):
+    """The prediction log cannot be reached, or has another schema than this version expects."""

@@ -1,0 +1,309 @@
+"""The four training attempts, fitted and compared on equal terms.
+
+Bins are fitted before resampling and again inside every fold; resampling touches training rows only. The tuned
+attempts run with and without SMOTETomek, so that the table tells tuning and resampling apart.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.special import logit
+
+from creditrisk.binning.search import Limits
+from creditrisk.data.portfolio import Portfolio
+from creditrisk.modelling.design import TreeDesign, WoeDesign, fit_tree_design, fit_woe_design
+from creditrisk.modelling.metrics import auc
+from creditrisk.modelling.pd_model import Logistic, PDModel, Trees
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Columns (name -> (n,)) and 0/1 outcomes (n,)."""
+
+    columns: dict[str, np.ndarray]
+    bad: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.bad)
+
+    def take(self, index: np.ndarray) -> Rows:
+        return Rows({name: values[index] for name, values in self.columns.items()}, self.bad[index])
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One way to train. `params` are those of the family; tuning replaces some of them."""
+
+    number: int
+    family: str  # logistic | forest | xgboost
+    resampling: str = "none"  # none | under | smotetomek
+    tuned: bool = False
+    params: dict = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        family = {"logistic": "Logistic on WOE", "forest": "Random forest", "xgboost": "XGBoost"}[self.family]
+        extra = {"none": "", "under": ", RandomUnderSampler", "smotetomek": ", SMOTETomek"}[self.resampling]
+        return f"{self.number} {family}{extra}{', Optuna' if self.tuned else ''}"
+
+
+ATTEMPTS = (
+    Attempt(1, "logistic"),
+    Attempt(1, "forest"),
+    Attempt(1, "xgboost"),
+    Attempt(2, "logistic", "under"),
+    Attempt(2, "xgboost", "under"),
+    Attempt(3, "logistic", "smotetomek", tuned=True),
+    Attempt(3, "logistic", "none", tuned=True),
+    Attempt(4, "xgboost", "smotetomek", tuned=True),
+    Attempt(4, "xgboost", "none", tuned=True),
+)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Variables open to each family: `woe` to the scorecard, `trees` to forests and XGBoost."""
+
+    woe: tuple[str, ...]
+    trees: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Forest:
+    """A scikit-learn forest, for comparison only: it is not shipped."""
+
+    estimator: object
+
+    def margin(self, matrix: np.ndarray) -> np.ndarray:
+        return logit(np.clip(self.estimator.predict_proba(matrix)[:, 1], 1e-4, 1 - 1e-4))
+
+
+def mask_optional(rows: Rows, book: Portfolio, seed: int) -> Rows:
+    """Hide each optional input in a random share of the rows, so that leaving it out is something a model has seen."""
+    rng = np.random.default_rng(seed)
+    columns = dict(rows.columns)
+    for name, column in book.inputs.items():
+        if column.role == "optional" and name in columns:
+            hidden = rng.random(len(rows)) < book.missing_share_of_optional
+            columns[name] = np.where(hidden, np.nan if column.is_numeric else None, columns[name])
+    return Rows(columns, rows.bad)
+
+
+def resample(matrix: np.ndarray, bad: np.ndarray, how: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Balance the classes of training rows. Columns are put on one scale while neighbours are sought."""
+    if how == "none":
+        return matrix, bad
+    if how == "under":
+        from imblearn.under_sampling import RandomUnderSampler
+
+        return RandomUnderSampler(random_state=seed).fit_resample(matrix, bad)
+    from imblearn.combine import SMOTETomek
+    from imblearn.over_sampling import SMOTE
+
+    centre, spread = matrix.mean(axis=0), matrix.std(axis=0)
+    spread = np.where(spread > 0, spread, 1.0)
+    neighbours = min(5, int(bad.sum()) - 1)
+    sampler = SMOTETomek(random_state=seed, smote=SMOTE(random_state=seed, k_neighbors=max(neighbours, 1)))
+    balanced, labels = sampler.fit_resample((matrix - centre) / spread, bad)
+    return balanced * spread + centre, labels
+
+
+def fit_attempt(attempt: Attempt, rows: Rows, candidates: Candidates, book: Portfolio, seed: int) -> PDModel:
+    """Fit one attempt to training rows. The model's PDs are not calibrated yet."""
+    return _fit(attempt, _prepare(attempt, rows, candidates, book, seed), seed)
+
+
+Prepared = tuple[WoeDesign | TreeDesign, np.ndarray, np.ndarray]
+
+
+def _design_key(attempt: Attempt) -> tuple:
+    """What of an attempt decides its design and resampled matrix."""
+    if attempt.family == "logistic":
+        return ("woe", attempt.resampling, attempt.params.get("max_bins", 8), attempt.params.get("min_share", 0.05))
+    return ("tree", attempt.resampling)
+
+
+def _prepare(attempt: Attempt, rows: Rows, candidates: Candidates, book: Portfolio, seed: int) -> Prepared:
+    masked = mask_optional(rows, book, seed)
+    if attempt.family == "logistic":
+        _, _, max_bins, min_share = _design_key(attempt)
+        limits = Limits(max_bins=max_bins, min_share=min_share)
+        design = fit_woe_design(masked.columns, masked.bad, candidates.woe, book, limits)
+    else:
+        design = fit_tree_design(masked.columns, candidates.trees, book, impute=attempt.resampling == "smotetomek")
+    matrix, bad = resample(design.matrix(masked.columns), masked.bad, attempt.resampling, seed)
+    return design, matrix, bad
+
+
+def _fit(attempt: Attempt, prepared: Prepared, seed: int) -> PDModel:
+    design, matrix, bad = prepared
+    if attempt.family == "logistic":
+        return _fit_logistic(design, matrix, bad, attempt.params)
+    if attempt.family == "forest":
+        from sklearn.ensemble import RandomForestClassifier
+
+        forest = RandomForestClassifier(n_estimators=100, min_samples_leaf=5, random_state=seed, n_jobs=-1)
+        return PDModel(design, Forest(forest.fit(matrix, bad)))
+    return PDModel(design, _fit_trees(design, matrix, bad, attempt.params, seed))
+
+
+def _fit_logistic(design: WoeDesign, matrix: np.ndarray, bad: np.ndarray, params: dict) -> PDModel:
+    """Logistic regression of bad on WOE. A variable whose coefficient has the wrong sign leaves, one at a time:
+    with WOE as ln(goods/bads) every coefficient for P(bad) must be negative."""
+    from sklearn.linear_model import LogisticRegression
+
+    kept = [j for j, b in enumerate(design.bins) if b.iv >= params.get("min_iv", 0.0) and b.n_regular > 1]
+    kept = kept or [int(np.argmax([b.iv for b in design.bins]))]
+    while True:
+        model = LogisticRegression(C=params.get("C", 1.0), max_iter=2000)
+        model.fit(matrix[:, kept], bad)
+        coefficients = model.coef_[0]
+        worst = int(np.argmax(coefficients))
+        if coefficients[worst] < 0 or len(kept) == 1:
+            break
+        kept.pop(worst)
+    names = [design.bins[j].name for j in kept]
+    logistic = Logistic(tuple(float(c) for c in coefficients), float(model.intercept_[0]))
+    return PDModel(design.keep(names), logistic)
+
+
+def _fit_trees(design: TreeDesign, matrix: np.ndarray, bad: np.ndarray, params: dict, seed: int) -> Trees:
+    import xgboost
+
+    settings = {"objective": "binary:logistic", "tree_method": "hist", "seed": seed} | {
+        name: value for name, value in params.items() if name != "n_estimators"
+    }
+    settings["monotone_constraints"] = "(" + ",".join(map(str, design.monotone)) + ")"
+    data = xgboost.DMatrix(matrix.astype(np.float32), label=bad)
+    booster = xgboost.train(settings, data, num_boost_round=params.get("n_estimators", 100))
+    return Trees(bytes(booster.save_raw("ubj")))
+
+
+# --- Cross-validation and tuning --------------------------------------------------------------------------------------
+
+
+class CrossValidation:
+    """Stratified folds over rows; what attempts have in common (bins, resampled matrices) is made once a fold."""
+
+    def __init__(self, rows: Rows, candidates: Candidates, book: Portfolio, folds: int, seed: int) -> None:
+        from sklearn.model_selection import StratifiedKFold
+
+        self.candidates, self.book, self.seed = candidates, book, seed
+        most = int(min(rows.bad.sum(), len(rows) - rows.bad.sum()))
+        splitter = StratifiedKFold(max(2, min(folds, most)), shuffle=True, random_state=seed)
+        parts = splitter.split(np.zeros(len(rows)), rows.bad)
+        self.parts = [(rows.take(train), rows.take(held_out)) for train, held_out in parts]
+        self._prepared: dict[tuple, Prepared] = {}
+
+    def aucs(self, attempt: Attempt) -> Iterator[float]:
+        """AUC on each held-out fold."""
+        for fold, (train, held_out) in enumerate(self.parts):
+            key = (fold, *_design_key(attempt))
+            if key not in self._prepared:
+                self._prepared[key] = _prepare(attempt, train, self.candidates, self.book, self.seed)
+            model = _fit(attempt, self._prepared[key], self.seed)
+            yield auc(held_out.bad, model.margin(held_out.columns))
+
+
+def tune(
+    attempt: Attempt, cv: CrossValidation, trials: int, seed: int, on_trial: Callable[[int, float], None] | None = None
+) -> Attempt:
+    """The attempt with the parameters that Optuna finds best by mean cross-validated AUC.
+
+    Deterministic for a seed. `on_trial` is called with (trials done, best AUC so far).
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    space = _logistic_space if attempt.family == "logistic" else _tree_space
+
+    def objective(trial: optuna.Trial) -> float:
+        total = 0.0
+        tried = Attempt(attempt.number, attempt.family, attempt.resampling, True, space(trial))
+        for fold, value in enumerate(cv.aucs(tried)):
+            total += value
+            trial.report(total / (fold + 1), fold)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+        return total / len(cv.parts)
+
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=8, n_warmup_steps=1)
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed), pruner=pruner)
+    callbacks = [lambda study, trial: on_trial(len(study.trials), study.best_value)] if on_trial else None
+    study.enqueue_trial(_STARTING_POINT[attempt.family])
+    study.optimize(objective, n_trials=trials, callbacks=callbacks)
+    best = space(optuna.trial.FixedTrial(study.best_params))
+    return Attempt(attempt.number, attempt.family, attempt.resampling, True, best)
+
+
+_STARTING_POINT = {
+    "logistic": {"C": 1.0, "max_bins": 8, "min_share": 0.05, "min_iv": 0.02},
+    "xgboost": {
+        "n_estimators": 200, "max_depth": 3, "learning_rate": 0.1, "min_child_weight": 5.0, "subsample": 0.8,
+        "colsample_bytree": 0.8, "reg_lambda": 1.0,
+    },
+}  # fmt: skip
+
+
+def _logistic_space(trial) -> dict:
+    return {
+        "C": trial.suggest_float("C", 1e-2, 10.0, log=True),
+        "max_bins": trial.suggest_int("max_bins", 4, 12, step=2),
+        "min_share": trial.suggest_categorical("min_share", [0.02, 0.05]),
+        "min_iv": trial.suggest_float("min_iv", 0.005, 0.05, log=True),
+    }
+
+
+def _tree_space(trial) -> dict:
+    return {
+        "n_estimators": trial.suggest_int("n_estimators", 50, 500, step=50),
+        "max_depth": trial.suggest_int("max_depth", 2, 6),
+        "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.3, log=True),
+        "min_child_weight": trial.suggest_float("min_child_weight", 1.0, 50.0, log=True),
+        "subsample": trial.suggest_float("subsample", 0.5, 1.0),
+        "colsample_bytree": trial.suggest_float("colsample_bytree", 0.4, 1.0),
+        "reg_lambda": trial.suggest_float("reg_lambda", 0.1, 30.0, log=True),
+    }
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """An attempt after training: its model (calibrated), cross-validated AUCs and figures on the test rows."""
+
+    attempt: Attempt
+    model: PDModel
+    cv_auc: tuple[float, ...]
+    raw: dict[str, float]
+    test: dict[str, float]
+    threshold: float
+    seconds: float
+
+    def summary(self) -> dict:
+        """One row of the comparison: name, how it was trained, figures of the calibrated model on the test rows."""
+        return {
+            "name": self.attempt.name,
+            "attempt": self.attempt.number,
+            "family": self.attempt.family,
+            "resampling": self.attempt.resampling,
+            "tuned": self.attempt.tuned,
+            "params": self.attempt.params,
+            "cv_auc": float(np.mean(self.cv_auc)),
+            **self.test,
+            "raw": self.raw,
+            "seconds": round(self.seconds, 2),
+        }
+
+
+class Clock:
+    """Seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self._start

@@ -1,0 +1,101 @@
+"""Measures of a PD model on a sample. `bad` is 0/1 (n,), `pd` the probability of default, float (n,)."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import expit, logit
+from scipy.stats import rankdata
+
+EDGE = 1e-12
+"""PDs are kept this far from 0 and 1 before a logarithm is taken."""
+
+
+def auc(bad: np.ndarray, score: np.ndarray) -> float:
+    """Probability that a bad has a higher score than a good, ties counting half (Mann-Whitney). NaN for one class."""
+    bad = np.asarray(bad, dtype=bool)
+    bads = int(bad.sum())
+    goods = len(bad) - bads
+    if not bads or not goods:
+        return float("nan")
+    return float((rankdata(score)[bad].sum() - bads * (bads + 1) / 2) / (bads * goods))
+
+
+def ks(bad: np.ndarray, score: np.ndarray) -> float:
+    """Largest distance between the distributions of bads and goods over all scores, a fraction."""
+    bad = np.asarray(bad, dtype=bool)
+    if not bad.any() or bad.all():
+        return float("nan")
+    order = np.argsort(score, kind="stable")
+    ordered = np.asarray(score)[order]
+    ends = np.append(ordered[1:] != ordered[:-1], True)  # compare only where a run of equal scores ends
+    bads = np.cumsum(bad[order]) / bad.sum()
+    goods = np.cumsum(~bad[order]) / (~bad).sum()
+    return float(np.abs(bads - goods)[ends].max())
+
+
+def calibration_line(bad: np.ndarray, pd: np.ndarray) -> tuple[float, float]:
+    """(slope, intercept) of calibration.
+
+    The slope is b of logit P(bad) = a + b logit(pd), 1 when right. The intercept is a of the same line with b held at
+    1 (calibration in the large), 0 when right. Cox 1958.
+    """
+    bad = np.asarray(bad, dtype=np.float64)
+    if not 0 < bad.mean() < 1:
+        return float("nan"), float("nan")
+    x = logit(np.clip(pd, EDGE, 1 - EDGE))
+    intercept = brentq(lambda a: expit(a + x).mean() - bad.mean(), -40.0, 40.0)
+    _, slope = fit_line(bad, x)
+    return slope, float(intercept)
+
+
+def fit_line(bad: np.ndarray, x: np.ndarray, steps: int = 100) -> tuple[float, float]:
+    """(a, b) that maximise the likelihood of logit P(bad) = a + b x, by Newton's method with halved steps."""
+    bad = np.asarray(bad, dtype=np.float64)
+    design = np.column_stack([np.ones_like(x), x])
+    beta = np.array([logit(bad.mean()), 0.0])
+
+    def loss(beta: np.ndarray) -> float:
+        z = design @ beta
+        return float(np.logaddexp(0, z).sum() - bad @ z)
+
+    current = loss(beta)
+    for _ in range(steps):
+        p = expit(design @ beta)
+        gradient = design.T @ (bad - p)
+        hessian = (design * (p * (1 - p))[:, None]).T @ design + 1e-10 * np.eye(2)
+        step = np.linalg.solve(hessian, gradient)
+        while (proposed := loss(beta + step)) > current and np.abs(step).max() > 1e-12:
+            step /= 2
+        beta = beta + step
+        if current - proposed < 1e-12 * max(1.0, abs(current)):
+            break
+        current = proposed
+    return float(beta[0]), float(beta[1])
+
+
+def evaluate(bad: np.ndarray, pd: np.ndarray, threshold: float) -> dict[str, float]:
+    """Every figure of a model on a sample. Precision, recall and F1 call a PD of `threshold` or more bad."""
+    bad, pd = np.asarray(bad, dtype=np.float64), np.asarray(pd, dtype=np.float64)
+    slope, intercept = calibration_line(bad, pd)
+    area = auc(bad, pd)
+    called = pd >= threshold
+    hits = float((called & (bad == 1)).sum())
+    precision = hits / called.sum() if called.any() else 0.0
+    recall = hits / bad.sum() if bad.any() else 0.0
+    clipped = np.clip(pd, EDGE, 1 - EDGE)
+    return {
+        "auc": area,
+        "gini": 2 * area - 1,
+        "ks": ks(bad, pd),
+        "brier": float(np.mean((pd - bad) ** 2)),
+        "log_loss": float(-np.mean(bad * np.log(clipped) + (1 - bad) * np.log1p(-clipped))),
+        "mean_pd": float(pd.mean()),
+        "bad_rate": float(bad.mean()),
+        "calibration_slope": slope,
+        "calibration_intercept": intercept,
+        "precision": float(precision),
+        "recall": float(recall),
+        "f1": float(2 * precision * recall / (precision + recall)) if hits else 0.0,
+        "threshold": float(threshold),
+    }

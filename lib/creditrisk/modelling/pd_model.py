@@ -1,0 +1,115 @@
+"""A fitted PD model: design, model, calibration. All of it plain data, executed the same for one row and a million."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from creditrisk.modelling.calibration import NONE, Calibration
+from creditrisk.modelling.design import Columns, Design, design_from_dict
+
+
+@dataclass(frozen=True)
+class Logistic:
+    """margin = intercept + sum of coefficient * column, in log-odds of bad."""
+
+    coefficients: tuple[float, ...]
+    intercept: float
+
+    def margin(self, matrix: np.ndarray) -> np.ndarray:
+        """Log-odds of bad, float64 (n,), added column by column so that a row's result does not depend on others."""
+        margin = np.full(len(matrix), self.intercept)
+        for j, coefficient in enumerate(self.coefficients):
+            margin = margin + coefficient * matrix[:, j]
+        return margin
+
+    def contributions(self, matrix: np.ndarray) -> np.ndarray:
+        """What each matrix column adds to the margin, float64 (n, columns)."""
+        return matrix * np.array(self.coefficients)
+
+    def to_dict(self) -> dict:
+        return {"kind": "logistic", "coefficients": list(self.coefficients), "intercept": self.intercept}
+
+
+@dataclass(frozen=True)
+class Trees:
+    """An XGBoost model as the bytes of its own UBJSON format."""
+
+    booster: bytes
+
+    @cached_property
+    def _booster(self):
+        import xgboost  # needed by tree models only
+
+        booster = xgboost.Booster()
+        booster.load_model(bytearray(self.booster))
+        return booster
+
+    def margin(self, matrix: np.ndarray) -> np.ndarray:
+        """Log-odds of bad, float64 (n,)."""
+        margin = self._booster.inplace_predict(matrix.astype(np.float32), predict_type="margin")
+        return np.asarray(margin, dtype=np.float64)
+
+    def contributions(self, matrix: np.ndarray) -> np.ndarray:
+        """Exact tree contributions (TreeSHAP) of each matrix column to the margin, float64 (n, columns)."""
+        import xgboost
+
+        data = xgboost.DMatrix(matrix.astype(np.float32))
+        return self._booster.predict(data, pred_contribs=True)[:, :-1].astype(np.float64)
+
+    def to_dict(self) -> dict:
+        return {"kind": "xgboost", "booster": self.booster}
+
+
+@dataclass(frozen=True)
+class PDModel:
+    """Columns in, PD out."""
+
+    design: Design
+    model: Logistic | Trees
+    calibration: Calibration = NONE
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The columns the model reads, before encoding."""
+        return tuple(dict.fromkeys(self.design.inputs))
+
+    def margin(self, columns: Columns) -> np.ndarray:
+        """Uncalibrated log-odds of bad, float64 (n,)."""
+        return self.model.margin(self.design.matrix(columns))
+
+    def pd(self, columns: Columns) -> np.ndarray:
+        """Calibrated probability of default, float64 (n,)."""
+        return self.calibration.pd(self.margin(columns))
+
+    def contributions(self, columns: Columns) -> np.ndarray:
+        """What each feature adds to the calibrated log-odds of bad, float64 (n, features)."""
+        parts = self.calibration.slope * self.model.contributions(self.design.matrix(columns))
+        position = {name: i for i, name in enumerate(self.features)}
+        out = np.zeros((len(parts), len(position)))
+        for j, name in enumerate(self.design.inputs):
+            out[:, position[name]] += parts[:, j]
+        return out
+
+    def calibrated(self, calibration: Calibration) -> PDModel:
+        return replace(self, calibration=calibration)
+
+    def to_dict(self) -> dict:
+        """Plain data; the trees are bytes."""
+        return {
+            "design": self.design.to_dict(),
+            "model": self.model.to_dict(),
+            "calibration": self.calibration.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict) -> PDModel:
+        model = data["model"]
+        fitted = (
+            Trees(bytes(model["booster"]))
+            if model["kind"] == "xgboost"
+            else Logistic(tuple(model["coefficients"]), model["intercept"])
+        )
+        return cls(design_from_dict(data["design"]), fitted, Calibration(**data["calibration"]))

@@ -1,0 +1,220 @@
+"""Training as a sequence of steps the notebook can tell: split, select, attempt, compare, choose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import train_test_split
+
+from creditrisk.binning.search import Limits
+from creditrisk.data.tables import Book, to_columns
+from creditrisk.errors import DataError
+from creditrisk.modelling.attempts import (
+    ATTEMPTS,
+    Attempt,
+    Candidates,
+    Clock,
+    CrossValidation,
+    Fitted,
+    Rows,
+    fit_attempt,
+    tune,
+)
+from creditrisk.modelling.calibration import fit_calibration
+from creditrisk.modelling.design import WoeDesign, fit_woe_design
+from creditrisk.modelling.metrics import evaluate
+from creditrisk.modelling.selection import select
+
+TEST_SHARE, CALIBRATION_SHARE = 0.25, 0.20
+TUNING_ROWS = 15_000
+"""Hyper-parameters are sought on at most this many training rows; models are then fitted on all of them."""
+VERSIONS = {"v1": "logistic", "v2": "xgboost"}
+"""Which family each shipped model version belongs to."""
+MIN_BADS = 30
+MATERIAL_GAIN = 0.001
+"""AUC that resampling must add before its distortion of the PD is worth repairing."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row positions of the three parts, and how they were made."""
+
+    how: str
+    train: np.ndarray
+    calibration: np.ndarray
+    test: np.ndarray
+    description: str
+
+    def table(self, book: Book) -> pd.DataFrame:
+        """Rows, bad rate and dates of each part."""
+        rows = []
+        for part in ("train", "calibration", "test"):
+            index = getattr(self, part)
+            row = {"part": part, "rows": len(index), "bads": int(book.bad[index].sum()), "bad_rate": book.bad[index].mean()}
+            if book.dates is not None:
+                dates = book.dates.iloc[index]
+                row |= {"from": f"{dates.min():%Y-%m-%d}", "to": f"{dates.max():%Y-%m-%d}"}
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+
+def split_book(book: Book, how: str, seed: int) -> Split:
+    """Set test rows aside, then calibration rows from the rest (stratified).
+
+    `auto` is out of time (the last 25% by date) where the portfolio has an observation date, else random (stratified).
+    Raises DataError when the book is too small or has no dates for an out-of-time split.
+    """
+    if how == "auto":
+        how = "out_of_time" if book.dates is not None else "random"
+    everything = np.arange(len(book.bad))
+    if how == "out_of_time":
+        if book.dates is None:
+            raise DataError("split is out_of_time, but the portfolio names no observation_date; use random or auto")
+        dates = book.dates.to_numpy()
+        start = np.sort(dates)[int(np.floor(len(dates) * (1 - TEST_SHARE)))]
+        test = everything[dates >= start]
+        description = f"out of time: tested on rows from {pd.Timestamp(start):%Y-%m-%d} on"
+    else:
+        test = _stratified(everything, book.bad, TEST_SHARE, seed)
+        description = f"random, stratified, {TEST_SHARE:.0%} for the test"
+    rest = np.setdiff1d(everything, test, assume_unique=True)
+    calibration = _stratified(rest, book.bad, CALIBRATION_SHARE, seed)
+    train = np.setdiff1d(rest, calibration, assume_unique=True)
+    for part, index in (("training", train), ("calibration", calibration), ("test", test)):
+        bads = int(book.bad[index].sum())
+        if bads == 0 or bads == len(index) or (part == "training" and bads < MIN_BADS):
+            raise DataError(
+                f"the {part} part has {bads} bads in {len(index):,} rows; at least "
+                f"{MIN_BADS if part == 'training' else 1} bads and some goods are needed"
+            )
+    return Split(how, train, calibration, test, description)
+
+
+def _stratified(index: np.ndarray, bad: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """A share of the positions, with the bad rate of all of them."""
+    _, drawn = train_test_split(index, test_size=share, stratify=bad[index], random_state=seed)
+    return np.sort(drawn)
+
+
+@dataclass(frozen=True)
+class Training:
+    """A split book with its selected columns: all that an attempt needs."""
+
+    book: Book
+    split: Split
+    seed: int
+    rows: Rows
+    bins: WoeDesign
+    funnel: pd.DataFrame
+    candidates: Candidates
+
+    def part(self, name: str) -> Rows:
+        """The rows of "train", "calibration", "test" or "development" (train and calibration)."""
+        if name == "development":
+            return self.rows.take(np.sort(np.concatenate([self.split.train, self.split.calibration])))
+        return self.rows.take(getattr(self.split, name))
+
+    @property
+    def folds(self) -> int:
+        return 5 if len(self.rows) >= 5_000 else 10
+
+
+def begin(book: Book, split: Split, seed: int) -> Training:
+    """Bin every candidate on the training rows and select by VIF and IV."""
+    names = list(book.portfolio.candidates)
+    rows = Rows(to_columns(book.frame, names, book.portfolio), book.bad)
+    train = rows.take(split.train)
+    bins = fit_woe_design(train.columns, train.bad, names, book.portfolio, Limits())
+    iv = pd.Series({b.name: b.iv for b in bins.bins})
+    funnel = select(book.frame.iloc[split.train], iv, book.portfolio)
+    by_status = funnel.groupby("status")["column"].agg(tuple)
+    scorecard = by_status.get("scorecard", ())
+    open_to_trees = scorecard + by_status.get("trees only", ())
+    if not open_to_trees:
+        raise DataError("no column is left to model with; the selection table says why")
+    return Training(book, split, seed, rows, bins, funnel, Candidates(scorecard or open_to_trees, open_to_trees))
+
+
+def run_attempts(
+    training: Training,
+    trials: int,
+    *,
+    attempts: Iterable[Attempt] = ATTEMPTS,
+    on_trial: Callable[[str, int, float], None] | None = None,
+) -> list[Fitted]:
+    """Tune (where the attempt says so), fit, calibrate and measure each attempt."""
+    portfolio, seed = training.book.portfolio, training.seed
+    train, development = training.part("train"), training.part("development")
+    tuning_rows = train
+    if len(train) > TUNING_ROWS:
+        tuning_rows = train.take(_stratified(np.arange(len(train)), train.bad, TUNING_ROWS / len(train), seed))
+    tuning = CrossValidation(tuning_rows, training.candidates, portfolio, training.folds, seed)
+    judging = CrossValidation(development, training.candidates, portfolio, training.folds, seed)
+    fitted = []
+    for attempt in attempts:
+        clock = Clock()
+        if attempt.tuned:
+            report = (lambda name: lambda n, best: on_trial(name, n, best))(attempt.name) if on_trial else None
+            attempt = tune(attempt, tuning, trials, seed, report)
+        model = fit_attempt(attempt, train, training.candidates, portfolio, seed)
+        fitted.append(judge(training, attempt, model, tuple(judging.aucs(attempt)), clock))
+    return fitted
+
+
+def judge(training: Training, attempt: Attempt, model, cv_auc: tuple[float, ...], clock: Clock) -> Fitted:
+    """Calibrate on the calibration rows, then measure on the test rows, before and after."""
+    calibration, test = training.part("calibration"), training.part("test")
+    calibrated = model.calibrated(fit_calibration(calibration.bad, model.margin(calibration.columns)))
+    approve = training.book.portfolio.approval_share
+    threshold = float(np.quantile(calibrated.pd(calibration.columns), approve))
+    raw_threshold = float(np.quantile(model.pd(calibration.columns), approve))
+    return Fitted(
+        attempt,
+        calibrated,
+        cv_auc,
+        raw=evaluate(test.bad, model.pd(test.columns), raw_threshold),
+        test=evaluate(test.bad, calibrated.pd(test.columns), threshold),
+        threshold=threshold,
+        seconds=clock.seconds,
+    )
+
+
+def comparison(fitted: list[Fitted]) -> pd.DataFrame:
+    """The attempts in one table, figures of the test rows; `mean_pd_raw` shows what resampling did to the level."""
+    rows = []
+    for f in fitted:
+        s = f.summary()
+        rows.append(
+            {"attempt": s["name"], "cv_auc": s["cv_auc"]}
+            | {k: s[k] for k in ("auc", "gini", "ks", "brier", "log_loss")}
+            | {"mean_pd_raw": f.raw["mean_pd"], "mean_pd": s["mean_pd"], "bad_rate": s["bad_rate"]}
+            | {k: s[k] for k in ("calibration_slope", "calibration_intercept", "precision", "recall", "f1")}
+            | {"seconds": s["seconds"]}
+        )
+    return pd.DataFrame(rows)
+
+
+def choose(fitted: list[Fitted]) -> dict[str, tuple[Fitted, str]]:
+    """The shipped model of each version and why: SMOTETomek only if it earns its place.
+
+    It does when its cross-validated AUC beats the same family tuned without it by more than two standard errors of
+    the difference over the folds, and by at least MATERIAL_GAIN.
+    """
+    chosen = {}
+    for version, family in VERSIONS.items():
+        tuned = {f.attempt.resampling: f for f in fitted if f.attempt.tuned and f.attempt.family == family}
+        plain, resampled = tuned["none"], tuned["smotetomek"]
+        gain = np.array(resampled.cv_auc) - np.array(plain.cv_auc)
+        error = gain.std(ddof=1) / np.sqrt(len(gain))
+        earns = gain.mean() > max(2 * error, MATERIAL_GAIN)
+        why = (
+            f"SMOTETomek changes cross-validated AUC by {gain.mean():+.4f} (standard error {error:.4f}): "
+            + ("it is used" if earns else "it is not used")
+        )
+        chosen[version] = (resampled if earns else plain, why)
+    return chosen
+
+

@@ -1,0 +1,66 @@
+"""Settings come from one place: environment variables with the prefix CREDITRISK_."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The checkout: the folder that holds notebooks/, lib/, runs/ and artifacts/."""
+
+
+class Settings(BaseSettings):
+    """What can be set from outside. The README's table of settings is made from these fields."""
+
+    model_config = SettingsConfigDict(env_prefix="CREDITRISK_", env_file=None, extra="ignore")
+
+    home: Path = Field(ROOT, description="Folder that holds notebooks/, runs/ and artifacts/.")
+    runs: Path | None = Field(None, description="Where run folders go. Default: runs/ in home.")
+    artifacts: str = Field("", description="Folder or fsspec URL of the models. Default: artifacts/ in home.")
+    database_url: str = Field(
+        "", description="SQLAlchemy URL of the prediction log. Default: SQLite file predictions.db in runs."
+    )
+    tracking_uri: str = Field(
+        "",
+        description="MLflow tracking URI. Default: MLFLOW_TRACKING_URI, else SQLite file mlflow.db in runs.",
+    )
+    drift_period: int = Field(100, ge=1, description="Production predictions per automatic drift check.")
+
+    @property
+    def runs_dir(self) -> Path:
+        return (self.runs or self.home / "runs").resolve()
+
+    @property
+    def artifacts_dir(self) -> str:
+        return self.artifacts or str(self.home / "artifacts")
+
+    @property
+    def log_url(self) -> str:
+        return self.database_url or f"sqlite:///{self.runs_dir / 'predictions.db'}"
+
+
+@cache
+def _read() -> Settings:
+    return Settings()
+
+
+def settings() -> Settings:
+    """The settings of this process, read once from the environment."""
+    return _read()
+
+
+def reload_settings() -> Settings:
+    """Read the environment again (after a test or a runner has changed it)."""
+    _read.cache_clear()
+    return _read()
+
+
+def shown_path(path: str | Path) -> str:
+    """A path as people should read it: relative to home where it lies inside, unchanged elsewhere."""
+    try:
+        return str(Path(path).resolve().relative_to(settings().home.resolve()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,264 @@
+"""The command line: what goes to which stream, exit statuses, and how servers are started."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import nbformat
+import pytest
+from creditrisk.cli import main, without_password
+from creditrisk.params import NOTEBOOK_PARAMS
+from creditrisk.settings import reload_settings
+from pydantic import ValidationError
+
+FAILURES = Path(__file__).resolve().parents[1] / "notebooks" / "failures"
+KERNELSPEC = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+DRIFT = """from creditrisk.runs import current_run
+import sys
+
+current_run("drift").save_result({"model": model, "window": window})
+print("said by the notebook")
+print("warned by the notebook", file=sys.stderr)"""
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    tmp_path = tmp_path.resolve()
+    monkeypatch.setenv("CREDITRISK_HOME", str(tmp_path))
+    for name in ("RUNS", "ARTIFACTS", "RUN_DIR", "SERVE_MODEL", "DATABASE_URL"):
+        monkeypatch.delenv(f"CREDITRISK_{name}", raising=False)
+    monkeypatch.chdir(tmp_path)
+    reload_settings()
+    (tmp_path / "notebooks").mkdir()
+    write(
+        tmp_path / "notebooks" / "drift.ipynb",
+        DRIFT,
+        "model = None\nartifacts = ''\nwindow = 0\ncurrent = ''",
+    )
+    yield tmp_path
+    monkeypatch.undo()
+    reload_settings()
+
+
+def write(path: Path, source: str, parameters: str) -> None:
+    notebook = nbformat.v4.new_notebook(metadata=KERNELSPEC)
+    notebook.cells = [
+        nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(source),
+    ]
+    nbformat.write(notebook, path)
+
+
+# ------------------------------------------------------------------------------------- running notebooks
+
+
+def test_a_run_ends_standard_output_with_its_folder_and_tells_the_rest_on_standard_error(home, capfd):
+    (home / "drift.yaml").write_text("model: v1\nwindow: 500\n")
+    status = main(["drift", "-f", "drift.yaml", "-p", "window", "2e2"])
+    out, err = capfd.readouterr()
+    assert status == 0
+    assert out.count("\n") == 1, "standard output has the folder and nothing else"
+    folder = Path(out.splitlines()[-1])
+    assert not folder.is_absolute() and folder.parts[0] == "runs"
+    result = json.loads((folder / "result.json").read_text())
+    assert (result["model"], result["window"]) == ("v1", 200), "-p wins over -f"
+    assert "drift: 100%" in err and "every cell ran" in err and f"{folder}/report.html" in err
+    assert "notebook" not in err.replace("notebooks", ""), "what the notebook prints stays in the notebook"
+    for noise in ("TCP", "Executing notebook", "papermill", "Warning"):
+        assert noise not in err
+
+
+def test_no_progress_shows_no_bar_and_from_elsewhere_the_folder_is_absolute(home, capfd, monkeypatch):
+    (home / "sub").mkdir()
+    monkeypatch.chdir(home / "sub")
+    assert main(["drift", "--no-progress"]) == 0
+    out, err = capfd.readouterr()
+    assert Path(out.strip()).is_absolute() and Path(out.strip(), "report.html").exists()
+    assert "%|" not in err
+
+
+def test_a_failed_run_exits_1_shows_the_traceback_once_and_still_names_its_folder(home, capfd):
+    status = main(["run", str(FAILURES / "cell_raises.ipynb")])
+    out, err = capfd.readouterr()
+    assert status == 1
+    assert Path(out.splitlines()[-1], "cell_raises.failed.ipynb").exists()
+    assert err.count("ZeroDivisionError: division by zero") == 1
+    assert "----> 1 ratio = 100 / income" in err
+    assert "Exception encountered" not in err
+
+
+def test_an_early_exit_of_the_notebook_is_no_success(home, capfd):
+    assert main(["run", str(FAILURES / "exits_early.ipynb"), "--no-progress"]) == 1
+    assert "2 code cells did not run" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["drift", "-p", "windw", "5"], "did you mean 'window'?"),
+        (["drift", "-p", "window", "many"], "window: 'many' is not a whole number"),
+        (["drift", "-f", "missing.yaml"], "missing.yaml cannot be read"),
+        (["drift", "-f", "list.yaml"], "list.yaml must hold one 'name: value' per line"),
+        (["drift", "-f", "broken.yaml"], "broken.yaml is not YAML"),
+        (["train"], "no notebook at notebooks/train.ipynb"),
+        (["run", "gone.ipynb"], "no notebook at gone.ipynb"),
+        (["dashboard"], "no dashboard at dashboards/risk.ipynb"),
+    ],
+)
+def test_wrong_input_exits_2_with_one_clear_line_and_no_run(home, capfd, arguments, complaint):
+    (home / "list.yaml").write_text("- 1\n")
+    (home / "broken.yaml").write_text("a: [1\n")
+    assert main(arguments) == 2
+    out, err = capfd.readouterr()
+    assert out == "" and err.startswith("error: ") and complaint in err
+    assert err.count("\n") == 1
+    assert not (home / "runs").exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["drift", "-p", "window"], ["runs", "--limit", "0"]])
+def test_wrong_usage_exits_2(home, capfd, arguments):
+    assert main(arguments) == 2
+    assert "usage: creditrisk" in capfd.readouterr().err
+
+
+def test_a_wrong_setting_is_named(home, capfd, monkeypatch):
+    monkeypatch.setenv("CREDITRISK_DRIFT_PERIOD", "0")
+    with pytest.raises(ValidationError):
+        reload_settings()
+    assert main(["runs"]) == 2
+    assert capfd.readouterr().err.startswith("error: CREDITRISK_DRIFT_PERIOD: ")
+
+
+def test_help_names_every_parameter_and_imports_nothing_slow(home):
+    code = (
+        "import sys; from creditrisk.cli import main; main(['train', '--help']);"
+        "slow = {'papermill', 'pandas', 'numpy', 'uvicorn', 'nbconvert', 'mlflow'} & set(sys.modules);"
+        "sys.exit(f'imported {slow}' if slow else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    for name, field in NOTEBOOK_PARAMS["train"].model_fields.items():
+        assert f"  {name} = " in done.stdout and field.description in done.stdout
+
+
+# --------------------------------------------------------------------------------------------- the list
+
+
+def test_runs_are_listed_newest_first_as_an_aligned_table_or_json(home, capfd):
+    for stamp, name, result in (
+        (
+            "20240101T000000Z",
+            "train",
+            '{"status": "ok", "started": "2024-01-01T00:00:00+00:00", "seconds": 12.34}',
+        ),
+        ("20240102T000000Z", "kernel_killed", "{"),
+        ("20240103T000000Z", "drift", '{"status": "kernel_died", "seconds": 3}'),
+    ):
+        (home / "runs" / f"{stamp}-{name}-abcdef").mkdir(parents=True)
+        (home / "runs" / f"{stamp}-{name}-abcdef" / "result.json").write_text(result)
+    assert main(["runs"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines] == [
+        "started",
+        "2024-01-03 00:00:00",
+        "2024-01-02 00:00:00",
+        "2024-01-01 00:00:00",
+    ]
+    assert len({line.index("runs/") for line in lines[1:]}) == 1, "columns are aligned"
+    assert lines[3].split()[2:] == ["train", "ok", "12.3", "runs/20240101T000000Z-train-abcdef"]
+    assert main(["runs", "--limit", "1", "--json"]) == 0
+    (newest,) = json.loads(capfd.readouterr().out)
+    assert (newest["name"], newest["status"], newest["seconds"]) == ("drift", "kernel_died", 3)
+
+
+def test_no_runs_is_not_an_error(home, capfd):
+    assert main(["runs"]) == 0
+    out, err = capfd.readouterr()
+    assert out == "" and "no runs" in err
+    assert main(["runs", "--json"]) == 0
+    assert json.loads(capfd.readouterr().out) == []
+
+
+# ------------------------------------------------------------------------------------ sample and servers
+
+
+@pytest.mark.parametrize("format", ["csv", "parquet"])
+def test_sample_writes_the_tables_and_prints_bad_rate_and_oracle_auc(home, capfd, format):
+    assert main(["sample", "--rows", "2000", "--seed", "7", "--out", "book", "--format", format]) == 0
+    names = {path.name for path in (home / "book").iterdir()}
+    assert names == {f"{table}.{format}" for table in ("customers", "loans", "bureau_data")}
+    from creditrisk.data.sample import make_book
+
+    book = make_book(2000, 7)
+    out = capfd.readouterr().out
+    assert f"bad rate {book.bad_rate:.2%}" in out and f"oracle AUC {book.oracle_auc:.4f}" in out
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """uvicorn and the log's migration, replaced by a record of how they were called."""
+    calls = []
+    uvicorn, log = ModuleType("uvicorn"), ModuleType("creditrisk.serving.log")
+    uvicorn.run = lambda *args, **options: calls.append(("run", args, options, dict(os.environ)))
+    log.migrate = lambda url: calls.append(("migrate", url))
+    monkeypatch.setitem(sys.modules, "uvicorn", uvicorn)
+    monkeypatch.setitem(sys.modules, "creditrisk.serving.log", log)
+    return calls
+
+
+def test_serve_migrates_once_then_starts_one_worker_on_the_chosen_model(home, served, monkeypatch, capfd):
+    monkeypatch.setenv("CREDITRISK_DATABASE_URL", "postgresql+psycopg://risk:hunter2@db.example/log")
+    monkeypatch.setenv("CREDITRISK_SERVE_MODEL", "before")
+    monkeypatch.setenv("CREDITRISK_ARTIFACTS", "before")
+    assert main(["serve", "--port", "8123", "--model", "v2", "--artifacts", "models"]) == 0
+    (migrated, run) = served
+    assert migrated == ("migrate", "postgresql+psycopg://risk:hunter2@db.example/log")
+    _, args, options, environment = run
+    assert args == ("creditrisk.service:create",)
+    assert options["factory"] and options["workers"] == 1
+    assert (options["host"], options["port"]) == ("127.0.0.1", 8123)
+    assert environment["CREDITRISK_SERVE_MODEL"] == "v2" and environment["CREDITRISK_ARTIFACTS"] == "models"
+    (line,) = capfd.readouterr().out.splitlines()
+    assert "http://127.0.0.1:8123" in line and "v2" in line and "db.example/log" in line
+    assert "hunter2" not in line
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://risk:hunter2@db.example/log",
+        "postgresql+psycopg://db.example/log?user=risk&password=hunter2",
+    ],
+)
+def test_a_shown_database_address_has_no_password(url):
+    shown = without_password(url)
+    assert "hunter2" not in shown and "db.example/log" in shown and "risk" in shown
+
+
+def test_the_dashboard_starts_voila_in_its_folder_with_its_own_template(home, monkeypatch, capfd):
+    (home / "dashboards").mkdir()
+    (home / "dashboards" / "risk.ipynb").write_text("{}")
+    monkeypatch.setenv("JUPYTER_PATH", "/already/there")
+    call = SimpleNamespace()
+
+    def record(program, arguments, environment):
+        call.program, call.arguments, call.environment, call.folder = (
+            program,
+            arguments,
+            environment,
+            Path.cwd(),
+        )
+
+    monkeypatch.setattr(os, "execvpe", record)
+    main(["dashboard", "--port", "9001"])
+    assert call.program == sys.executable and call.folder == home / "dashboards"
+    assert call.arguments[1:4] == ["-m", "voila", "risk.ipynb"]
+    assert {"--no-browser", "--port=9001", "--Voila.ip=127.0.0.1"} <= set(call.arguments)
+    search = call.environment["JUPYTER_PATH"].split(os.pathsep)
+    assert search == [str(home / "dashboards" / "share" / "jupyter"), "/already/there"]
+    assert "http://127.0.0.1:9001" in capfd.readouterr().out

@@ -1,0 +1,676 @@
+"""The prediction log keeps its promises on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+import postgres
+from creditrisk.errors import LogError
+from creditrisk.serving import database
+from creditrisk.serving import log as log_module
+from creditrisk.serving.log import CHECKS, METADATA, PredictionLog, PredictionRecord, ReportRecord, migrate
+
+V1 = ("v1", "a" * 64)
+V2 = ("v2", "b" * 64)
+
+
+def record(model=V1, purpose="production", **changes) -> PredictionRecord:
+    values = {
+        "model_version": model[0],
+        "model_sha256": model[1],
+        "portfolio": "retail",
+        "purpose": purpose,
+        "source": "file" if purpose == "file" else "api",
+        "inputs": {"age": 41, "residence_type": "Rented"},
+        "features": {"age": 41.0, "residence_type": "Rented"},
+        "pd": 0.25,
+        "score": 750,
+        "rating": "Excellent",
+    }
+    return PredictionRecord(**{**values, **changes})
+
+
+def records(count: int, **changes) -> list[PredictionRecord]:
+    return [record(**changes) for _ in range(count)]
+
+
+REPORT = ReportRecord(n=100, status="alert", flagged=2, report={"age": {"psi": 0.31, "note": None}})
+
+
+@pytest.fixture
+def log(empty_url) -> Iterator[PredictionLog]:
+    migrate(empty_url)
+    log = PredictionLog(empty_url)
+    yield log
+    log.close()
+
+
+def checks(log: PredictionLog) -> list[dict]:
+    order = (CHECKS.c.model_version, CHECKS.c.bucket)
+    with log._reader.connect() as connection:
+        return [dict(row) for row in connection.execute(sa.select(CHECKS).order_by(*order)).mappings()]
+
+
+def start(code: str, *arguments: str) -> subprocess.Popen:
+    """Another process of the same interpreter; says READY after its imports, then waits for a line."""
+    prelude = (
+        "import sys\n"
+        "from creditrisk.serving.log import *\n"
+        "def record(key=None, purpose='production'):\n"
+        "    return PredictionRecord('v1', 'a' * 64, 'retail', purpose, 'api', {}, {}, .5, 600, 'Good',"
+        " dedupe_key=key)\n"
+        "print('READY', flush=True)\n"
+        "sys.stdin.readline()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", prelude + code, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "READY\n", process.communicate()[1]
+    return process
+
+
+def go(*processes: subprocess.Popen) -> list[str]:
+    """Let waiting processes run at the same time, to the end; returns what they printed."""
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    outputs = []
+    for process in processes:
+        output, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+        outputs.append(output)
+    return outputs
+
+
+# Schema
+
+
+def test_migration_from_empty_gives_exactly_the_tables_of_the_code_and_can_be_repeated(empty_url):
+    migrate(empty_url)
+    migrate(empty_url)
+    log = PredictionLog(empty_url)
+    log.check_schema()
+    with log._reader.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+    log.close()
+
+
+def test_two_processes_and_two_threads_may_migrate_at_once(empty_url):
+    workers = [start("migrate(sys.argv[1])", empty_url) for _ in range(2)]
+    failures = []
+
+    def run() -> None:
+        try:
+            migrate(empty_url)
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    go(*workers)
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    log = PredictionLog(empty_url)
+    log.check_schema()
+    assert log.counts()["predictions"] == 0
+    log.close()
+
+
+def test_a_database_that_is_not_migrated_is_refused_with_what_to_run(empty_url):
+    log = PredictionLog(empty_url)
+    for use in (log.check_schema, lambda: log.append([record()]), log.counts):
+        with pytest.raises(LogError, match="creditrisk serve"):
+            use()
+    if empty_url.startswith("sqlite"):
+        assert not Path(log.url.database).exists()
+    log.close()
+
+
+def test_a_database_of_another_version_is_refused(log):
+    with log._writer.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(LogError, match="schema 9999.*newer version"):
+        log.check_schema()
+    with pytest.raises(LogError, match="newer version"):
+        migrate(log.url.render_as_string(hide_password=False))
+
+
+def test_sqlite_syncs_every_commit_and_its_reader_cannot_write(tmp_path):
+    url = f"sqlite:///{tmp_path / 'p.db'}"
+    migrate(url)
+    log = PredictionLog(url)
+    with log._writer.connect() as connection:
+        pragmas = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous")
+        }
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2}
+    with pytest.raises(sa.exc.OperationalError, match="readonly"), log._reader.connect() as connection:
+        connection.execute(sa.delete(CHECKS))
+    log.close()
+
+
+def test_looking_does_not_wait_for_a_writer(log):
+    log.append(records(3))
+    with log._write() as connection:
+        connection.execute(sa.insert(CHECKS).values(
+            model_version="v9", model_sha256="x", bucket=1, first_sequence=1, last_sequence=1,
+            created_at=datetime.now(UTC), status="pending", attempts=0,
+        ))  # fmt: skip
+        began = time.monotonic()
+        assert log.counts()["predictions"] == 3
+        assert log.counts()["checks"]["pending"] == 0
+        assert time.monotonic() - began < 5
+
+
+# Appending and reading
+
+
+def test_every_field_of_a_prediction_comes_back_as_it_was_stored(log):
+    sent = record(
+        inputs={"zeta": 1, "age": None, "nested": {"list": [1, None, "ä\0\ud800"]}},
+        features={"ratio": None, "income": 1e308, "tiny": 5e-324, "flag": True},
+        pd=0.1 + 0.2,
+        reasons=[{"feature": "age", "points": -3.5}, {"feature": "income", "points": None}],
+        application_id="A-1 ü",
+        dedupe_key="request-1",
+        run="20260101-score",
+        created_at=datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=timezone(timedelta(hours=5, minutes=30))),
+    )
+    result = log.append([sent])
+    assert result.prediction_ids == [sent.prediction_id] and result.inserted == [True]
+    (row,) = log.predictions()
+    assert row.pop("id") == 1 and row.pop("sequence") == 1
+    assert row == {name: getattr(sent, name) for name in log_module._COLUMNS}
+    assert list(row["inputs"]) == ["zeta", "age", "nested"]
+    assert row["created_at"].tzinfo is UTC
+
+
+def test_absent_json_is_null_in_the_database_and_none_in_python(log):
+    log.append([record(inputs=None, features=None, reasons=None)])
+    (row,) = log.predictions()
+    assert (row["inputs"], row["features"], row["reasons"]) == (None, None, None)
+    with log._reader.connect() as connection:
+        assert (
+            connection.exec_driver_sql("SELECT count(*) FROM predictions WHERE inputs IS NULL").scalar() == 1
+        )
+
+
+def test_missing_and_numpy_values_are_stored_as_plain_json(log):
+    features = {
+        "nan": math.nan,
+        "inf": [-math.inf, math.inf],
+        "int": np.int64(3),
+        "float": np.float32(0.5),
+        "nan32": np.float32("nan"),
+        "array": np.array([1.0, np.nan]),
+        "day": pd.Timestamp("2026-01-02"),
+        "no_day": pd.NaT,
+        "na": pd.NA,
+    }
+    log.append([record(features=features, pd=np.float64(0.5), score=np.int64(600))])
+    (row,) = log.predictions()
+    assert row["features"] == {
+        "nan": None,
+        "inf": ["-Infinity", "Infinity"],
+        "int": 3,
+        "float": 0.5,
+        "nan32": None,
+        "array": [1.0, None],
+        "day": "2026-01-02T00:00:00",
+        "no_day": None,
+        "na": None,
+    }
+    assert (row["pd"], row["score"]) == (0.5, 600)
+
+
+def test_what_cannot_be_stored_is_refused_and_leaves_nothing_behind(log):
+    with pytest.raises(LogError, match="object"):
+        log.append([record(), record(inputs={"thing": object()})])
+    with pytest.raises(LogError, match="keys"):
+        log.append([record(), record(inputs={(1, 2): 3})])
+    taken = record()
+    log.append([taken])
+    with pytest.raises(LogError, match="nothing of this transaction was stored"):
+        log.append([record(), replace(taken, rating="Poor")])
+    assert log.counts()["predictions"] == 1
+    assert log.counts()["models"][0]["n"] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"purpose": "test"}, "purpose='test' is unknown; use one of production"),
+        ({"source": "fax"}, "source='fax'"),
+        ({"pd": math.nan}, "pd=nan"),
+        ({"pd": 1.01}, "pd=1.01"),
+        ({"created_at": datetime(2026, 1, 1)}, "no time zone"),
+        ({"application_id": "a\0b"}, "application_id"),
+        ({"dedupe_key": "\ud800"}, "dedupe_key"),
+        ({"rating": 5}, "rating=5"),
+    ],
+)
+def test_a_wrong_record_is_refused_where_it_is_made_and_cannot_spoil_a_batch(change, said):
+    with pytest.raises(LogError, match=said):
+        record(**change)
+
+
+def test_pages_run_through_all_predictions_once_in_both_directions(log):
+    log.append(records(7) + records(4, model=V2) + records(3, purpose="what_if"))
+    every = [row["id"] for row in log.predictions(newest_first=False)]
+    assert every == sorted(every) and len(every) == 14
+
+    newest, before = [], None
+    while page := log.predictions(limit=4, before_id=before):
+        newest += [row["id"] for row in page]
+        before = newest[-1]
+    assert newest == every[::-1]
+
+    oldest, after = [], None
+    while page := log.predictions(limit=4, after_id=after, newest_first=False):
+        oldest += [row["id"] for row in page]
+        after = oldest[-1]
+    assert oldest == every
+
+    assert len(log.predictions(model_version="v2")) == 4
+    assert len(log.predictions(model_sha256=V1[1])) == 10
+    assert len(log.predictions(model_version="v1", purpose="what_if")) == 3
+    for limit in (0, -1):
+        with pytest.raises(LogError, match="limit"):
+            log.predictions(limit=limit)
+
+
+def test_window_is_the_last_n_of_one_model_and_purpose_oldest_first(log):
+    log.append([record(score=score) for score in (301, 302, 303)] + records(5, model=V2))
+    log.append([record(score=304, purpose="shadow"), record(score=305)])
+    assert [row["score"] for row in log.window(*V1, 2)] == [303, 305]
+    assert [row["score"] for row in log.window(*V1, 3, purposes=("production", "shadow"))] == [303, 304, 305]
+    assert len(log.window(*V2, 100)) == 5
+    assert log.window("v1", V2[1], 100) == []
+    with pytest.raises(LogError, match="purpose='prod'"):
+        log.window(*V1, 3, purposes=("prod",))
+
+
+def test_counts_add_up(log):
+    log.append(records(3) + records(2, model=V2) + records(4, purpose="file"))
+    assert log.counts() == {
+        "predictions": 9,
+        "by_purpose": {"production": 5, "file": 4},
+        "models": [
+            {"model_version": "v1", "model_sha256": V1[1], "n": 3, "scheduled": 0},
+            {"model_version": "v2", "model_sha256": V2[1], "n": 2, "scheduled": 0},
+        ],
+        "checks": {"pending": 0, "running": 0, "done": 0, "failed": 0},
+        "reports": 0,
+    }
+    assert log.append([]).prediction_ids == []
+
+
+def test_a_dedupe_key_is_stored_once_within_a_batch_and_across_batches(log):
+    first = [record(dedupe_key="a"), record(dedupe_key="b"), record(), record(dedupe_key="a")]
+    result = log.append(first)
+    assert result.inserted == [True, True, True, False]
+    assert result.prediction_ids == [r.prediction_id for r in first[:3]] + [first[0].prediction_id]
+
+    again = [record(dedupe_key="b"), record(dedupe_key="c")]
+    result = log.append(again)
+    assert result.inserted == [False, True]
+    assert result.prediction_ids == [first[1].prediction_id, again[1].prediction_id]
+    rows = log.predictions(newest_first=False)
+    assert [row["sequence"] for row in rows] == [1, 2, 3, 4]
+    assert log.counts()["models"][0]["n"] == 4
+
+
+def test_duplicates_do_not_bring_a_check_forward(log):
+    keys = [record(dedupe_key=str(number)) for number in range(60)]
+    for _ in range(3):
+        log.append(keys)
+    assert checks(log) == []
+    log.append(records(40))
+    assert len(checks(log)) == 1
+
+
+def test_a_large_batch_is_one_transaction_with_all_its_checks(log):
+    count = log_module.CHUNK * 2 + 123
+    result = log.append([record(dedupe_key=f"run:{number}") for number in range(count)])
+    assert all(result.inserted) and log.counts()["predictions"] == count
+    assert len(checks(log)) == count // 100
+
+    spoiled = records(log_module.CHUNK + 1) + [record(inputs={"thing": object()})]
+    with pytest.raises(LogError):
+        log.append(spoiled)
+    assert log.counts()["predictions"] == count
+    assert log.counts()["models"][0] == {
+        "model_version": "v1", "model_sha256": V1[1], "n": count, "scheduled": count // 100 * 100
+    }  # fmt: skip
+
+
+# One check per full hundred
+
+
+def test_checks_are_the_full_hundreds_of_each_model_however_batches_jump_over_them(log):
+    sent = 0
+    for size in (99, 1, 1, 98, 1, 1, 250, 49, 100):
+        log.append(records(size) + records(7, purpose="file") + records(7, purpose="shadow"))
+        sent += size
+        rows = checks(log)
+        assert [row["bucket"] for row in rows] == list(range(1, sent // 100 + 1))
+    log.append(records(100, model=V2))
+    assert [row["bucket"] for row in checks(log) if row["model_version"] == "v2"] == [1]
+    for row in rows:
+        assert (row["first_sequence"], row["last_sequence"]) == (
+            100 * row["bucket"] - 99,
+            100 * row["bucket"],
+        )
+        assert (row["status"], row["attempts"]) == ("pending", 0)
+
+
+def test_a_new_period_goes_on_where_the_old_one_stopped(log):
+    url = log.url.render_as_string(hide_password=False)
+    log.append(records(250))
+    longer, shorter = PredictionLog(url, period=150), PredictionLog(url, period=40)
+    longer.append(records(99))
+    assert len(checks(log)) == 2
+    longer.append(records(1))
+    shorter.append(records(90))
+    spans = [(row["bucket"], row["first_sequence"], row["last_sequence"]) for row in checks(log)]
+    assert spans == [(1, 1, 100), (2, 101, 200), (3, 201, 350), (4, 351, 390), (5, 391, 430)]
+    longer.close()
+    shorter.close()
+
+
+WRITE = """
+log = PredictionLog(sys.argv[1])
+name, size, times = sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+for batch in range(times):
+    log.append([record(), record(purpose="file"), *(record(f"{name}:{batch}:{i}") for i in range(size - 1))])
+    log.append([record(f"shared:{batch % 5}"), record(f"shared:{(batch + 3) % 5}")])
+    log.append([record(f"{name}:{batch}", purpose="file"), record(f"file:{batch}", purpose="file")])
+"""
+
+
+def sequences(log: PredictionLog) -> list[int]:
+    rows = log.predictions(limit=100_000, purpose="production")
+    return sorted(row["sequence"] for row in rows)
+
+
+def test_three_processes_at_once_get_every_number_once_and_every_hundred_one_check(log):
+    url = log.url.render_as_string(hide_password=False)
+    sizes = {"one": (7, 40), "two": (33, 15), "three": (130, 5)}
+    go(*(start(WRITE, url, name, str(size), str(times)) for name, (size, times) in sizes.items()))
+    total = sum(size * times for size, times in sizes.values()) + 5  # and five keys that all of them sent
+    files = 60 + 60 + 40  # two per batch with keys of their own or none, and the keys that all of them sent
+    assert log.counts()["by_purpose"] == {"production": total, "file": files}
+    assert sequences(log) == list(range(1, total + 1))
+    assert [row["bucket"] for row in checks(log)] == list(range(1, total // 100 + 1))
+    assert log.counts()["models"][0]["n"] == total
+
+
+def in_thread(call) -> tuple[threading.Thread, list]:
+    results = []
+
+    def run() -> None:
+        try:
+            results.append(call())
+        except Exception as error:
+            results.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, results
+
+
+def test_a_key_that_another_model_is_just_storing_is_waited_for_and_leaves_no_gap(log):
+    other = record(model=V2, dedupe_key="same")
+    with log._write() as connection:
+        log._append(connection, [other])
+        batch = [record(), record(dedupe_key="same"), record()]
+        thread, results = in_thread(lambda: log.append(batch))
+        time.sleep(0.3)
+        assert results == []  # it cannot know yet
+    thread.join(timeout=30)
+    assert results[0].inserted == [True, False, True]
+    assert results[0].prediction_ids == [batch[0].prediction_id, other.prediction_id, batch[2].prediction_id]
+    assert [row["sequence"] for row in log.predictions(model_version="v1")] == [2, 1]
+    assert {model["model_version"]: model["n"] for model in log.counts()["models"]} == {"v1": 2, "v2": 1}
+
+
+def test_two_writers_that_wait_for_each_other_both_get_through(postgres_url):
+    with postgres.fresh_database(postgres_url) as url:
+        migrate(url)
+        log = PredictionLog(url)
+        x, y = record(purpose="file", dedupe_key="x"), record(purpose="file", dedupe_key="y")
+        with log._write() as connection:
+            log._append(connection, [x])
+            thread, results = in_thread(lambda: log.append([replace(y, prediction_id="other"), x]))
+            time.sleep(0.3)  # the thread has y and waits for x: PostgreSQL will find the circle there first
+            log._append(connection, [y])
+        thread.join(timeout=30)
+        assert results[0].inserted == [False, False]
+        assert results[0].prediction_ids == [y.prediction_id, x.prediction_id]
+        log.close()
+
+
+KILLED = """
+log = PredictionLog(sys.argv[1])
+while True:
+    print(*log.append([record() for _ in range(9)]).prediction_ids, flush=True)
+"""
+
+
+def test_a_writer_killed_in_the_middle_loses_nothing_it_was_told_is_stored(log):
+    url = log.url.render_as_string(hide_password=False)
+    answered = []
+    for _ in range(2):
+        process = start(KILLED, url)
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        answered += process.stdout.readline().split()
+        time.sleep(0.2)
+        process.kill()
+        answered += [
+            word
+            for line in process.communicate()[0].splitlines()
+            if line.count(" ") == 8
+            for word in line.split()
+        ]
+    log.append([record()])  # nobody holds a lock any more
+    rows = log.predictions(limit=100_000)
+    # The very last line may have been cut: then its ids are prefixes, and only whole ids were answered.
+    whole = {word for word in answered if len(word) == 36}
+    assert len(whole) >= 18 and whole <= {row["prediction_id"] for row in rows}
+    assert sequences(log) == list(range(1, len(rows) + 1))
+    assert log.counts()["models"][0]["n"] == len(rows)
+    assert [row["bucket"] for row in checks(log)] == list(range(1, len(rows) // 100 + 1))
+
+
+# Working on checks
+
+
+def test_the_rows_of_a_check_are_its_hundred_predictions_and_no_others(log):
+    log.append([record(score=300 + number) for number in range(150)] + records(9, purpose="shadow"))
+    log.append(records(120, model=V2) + [record(score=450 + number) for number in range(60)])
+    claimed = [log.claim_check("worker") for _ in range(3)]
+    spans = {(check.model_version, check.bucket): log.rows_of_check(check) for check in claimed}
+    assert [row["score"] for row in spans["v1", 1]] == list(range(300, 400))
+    assert [row["score"] for row in spans["v1", 2]] == list(range(400, 500))
+    assert {row["model_version"] for row in spans["v2", 1]} == {"v2"} and len(spans["v2", 1]) == 100
+
+
+CLAIM = """
+log = PredictionLog(sys.argv[1])
+while check := log.claim_check(sys.argv[2]):
+    print(check.bucket)
+"""
+
+
+def test_a_check_is_claimed_by_one_worker_only(log):
+    log.append(records(3_000))
+    url = log.url.render_as_string(hide_password=False)
+    outputs = go(*(start(CLAIM, url, f"worker-{number}") for number in range(3)))
+    claimed = [int(bucket) for output in outputs for bucket in output.split()]
+    while check := log.claim_check(
+        "late"
+    ):  # PostgreSQL may answer None while others hold the rows in question
+        claimed.append(check.bucket)
+    assert sorted(claimed) == list(range(1, 31))
+    assert {row["status"] for row in checks(log)} == {"running"}
+
+
+def test_an_expired_claim_goes_to_the_next_worker_and_the_first_can_no_longer_fail_it(log):
+    log.append(records(100))
+    first = log.claim_check("first", lease_seconds=0.2)
+    assert log.claim_check("second") is None
+    time.sleep(0.25)
+    second = log.claim_check("second", lease_seconds=60)
+    assert (second.bucket, second.owner, second.attempts) == (first.bucket, "second", 2)
+    assert second.lease_until > datetime.now(UTC) + timedelta(seconds=50)
+    log.fail_check(first, "too late")
+    assert checks(log)[0]["status"] == "running" and checks(log)[0]["owner"] == "second"
+
+
+def test_finishing_stores_one_report_and_may_be_repeated(log):
+    log.append(records(3, purpose="file") + records(100))
+    first = log.claim_check("first", lease_seconds=0.0)
+    time.sleep(0.01)
+    second = log.claim_check("second")
+    report_id = log.finish_check(second, REPORT)
+    assert log.finish_check(second, REPORT) == report_id
+    assert log.finish_check(first, replace(REPORT, status="ok")) == report_id
+    log.fail_check(second, "after the end")
+    (report,) = log.reports()
+    assert report == {
+        "id": report_id, "created_at": REPORT.created_at, "model_version": "v1", "model_sha256": V1[1],
+        "trigger": "automatic", "window_key": "bucket-1", "first_prediction": 4, "last_prediction": 103,
+        "n": 100, "status": "alert", "flagged": 2, "report": REPORT.report,
+    }  # fmt: skip
+    (check,) = checks(log)
+    assert (check["status"], check["first_prediction"], check["last_prediction"]) == ("done", 4, 103)
+    assert log.claim_check("third") is None
+    assert log.counts()["checks"]["done"] == 1 and log.counts()["reports"] == 1
+
+
+def test_a_check_that_fails_five_times_is_given_up(log):
+    log.append(records(100))
+    for attempt in range(1, 6):
+        check = log.claim_check("worker")
+        assert check.attempts == attempt
+        log.fail_check(check, f"attempt {attempt}: no baseline")
+    assert log.claim_check("worker") is None
+    (row,) = checks(log)
+    assert (row["status"], row["attempts"], row["error"]) == ("failed", 5, "attempt 5: no baseline")
+
+
+def test_a_check_whose_workers_die_five_times_is_given_up(log):
+    log.append(records(200))
+    for _ in range(10):
+        assert log.claim_check("doomed", lease_seconds=0) is not None
+        time.sleep(0.002)
+    assert log.claim_check("worker") is None
+    assert [row["status"] for row in checks(log)] == ["failed", "failed"]
+    assert "died or hung" in checks(log)[0]["error"]
+
+
+def test_a_report_of_the_same_model_trigger_and_window_is_stored_once(log):
+    place = {
+        "model_version": "v1",
+        "model_sha256": V1[1],
+        "trigger": "file",
+        "window_key": "applications.csv@1f",
+    }
+    first = log.store_report(REPORT, **place)
+    assert log.store_report(replace(REPORT, status="ok"), **place) == first
+    second = log.store_report(REPORT, **{**place, "trigger": "notebook"})
+    third = log.store_report(REPORT, **{**place, "model_version": "v2"})
+    assert [row["id"] for row in log.reports()] == [third, second, first]
+    assert [row["id"] for row in log.reports(limit=1, before_id=third)] == [second]
+    assert [row["id"] for row in log.reports(model_version="v2")] == [third]
+    assert log.reports()[-1]["status"] == "alert"
+    with pytest.raises(LogError, match="trigger='cron'"):
+        log.store_report(REPORT, **{**place, "trigger": "cron"})
+
+
+# Connections
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_an_unreachable_server_is_a_log_error_without_the_password(scheme):
+    log = PredictionLog(f"{scheme}://user:s3cret@127.0.0.1:1/book?password=s3cret")
+    assert log.url.drivername == "postgresql+psycopg"
+    uses = (log.ping, log.check_schema, lambda: log.append([record()]), lambda: log.claim_check("worker"))
+    for use in (*uses, lambda: migrate(f"{scheme}://user:s3cret@127.0.0.1:1/book")):
+        with pytest.raises(LogError, match=r"127\.0\.0\.1:1/book.*reachable") as caught:
+            use()
+        assert "s3cret" not in str(caught.value)
+
+
+def test_a_wrong_password_is_a_log_error_that_hides_it(postgres_url):
+    url = sa.make_url(postgres_url).set(password="s3cret").render_as_string(hide_password=False)
+    with pytest.raises(LogError, match="password authentication failed") as caught:
+        PredictionLog(url).ping()
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("not a url", "not a database URL"),
+        ("mysql://user:s3cret@host/book", "mysql is not supported"),
+        ("sqlite://", "name a file"),
+        ("sqlite:///:memory:", "name a file"),
+    ],
+)
+def test_an_address_that_cannot_be_a_log_is_refused(url, said):
+    for use in (migrate, PredictionLog):
+        with pytest.raises(LogError, match=said) as caught:
+            use(url)
+        assert "s3cret" not in str(caught.value)
+
+
+def test_a_folder_that_cannot_be_made_is_a_log_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LogError, match="choose a folder"):
+        migrate(f"sqlite:///{tmp_path / 'file' / 'p.db'}")
+
+
+def test_a_writer_that_blocks_sqlite_for_too_long_is_named_as_the_cause(tmp_path, monkeypatch):
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.2)
+    url = f"sqlite:///{tmp_path / 'p.db'}"
+    migrate(url)
+    one, other = PredictionLog(url), PredictionLog(url)
+    with one._write(), pytest.raises(LogError, match="locked.*another process has been writing"):
+        other.append([record()])
+    other.append([record()])
+    assert one.counts()["predictions"] == 1
+    one.close()
+    other.close()
+
+
+def test_a_missing_database_server_skips_here_and_fails_in_ci(monkeypatch):
+    monkeypatch.delenv("CI", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="PostgreSQL is absent"):
+        postgres.skip_or_fail("PostgreSQL is absent")
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="PostgreSQL is absent"):
+        postgres.skip_or_fail("PostgreSQL is absent")

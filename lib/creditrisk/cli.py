@@ -109,9 +109,7 @@ def _add_sample(commands: Any) -> None:
     command = _command(commands, "sample", "write the embedded sample book", _sample)
     command.add_argument("--rows", type=_count, default=50_000, metavar="N", help="loans (default 50000)")
     command.add_argument("--seed", type=int, default=42, help="seed of the draw (default 42)")
-    command.add_argument(
-        "--out", required=True, metavar="FOLDER", help="folder for the tables, made if absent"
-    )
+    command.add_argument("--out", required=True, metavar="FOLDER", help="folder for the tables, made if absent")
     command.add_argument("--format", choices=("parquet", "csv"), default="parquet", help="default parquet")
 
 
@@ -192,9 +190,7 @@ def _runs(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
     elif not found:
-        print(
-            f"no runs in {shown_path(settings().runs_dir)} yet; creditrisk train makes one", file=sys.stderr
-        )
+        print(f"no runs in {shown_path(settings().runs_dir)} yet; creditrisk train makes one", file=sys.stderr)
     else:
         print("\n".join(_table(found)))
     return 0
@@ -209,10 +205,7 @@ def _table(found: Sequence[Mapping[str, Any]]) -> list[str]:
         started = str(run["started"])[:19].replace("T", " ")
         rows.append((started, run["name"], str(run["status"]), shown, _shown_from_here(Path(run["folder"]))))
     started, name, status, seconds = (max(len(row[column]) for row in rows) for column in range(4))
-    return [
-        f"{row[0]:<{started}}  {row[1]:<{name}}  {row[2]:<{status}}  {row[3]:>{seconds}}  {row[4]}"
-        for row in rows
-    ]
+    return [f"{row[0]:<{started}}  {row[1]:<{name}}  {row[2]:<{status}}  {row[3]:>{seconds}}  {row[4]}" for row in rows]
 
 
 def _sample(arguments: argparse.Namespace) -> int:

@@ -220,9 +220,7 @@ def _exits(notebook: NotebookNode) -> bool:
 
 
 def _last_started(notebook: NotebookNode) -> int | None:
-    indices = [
-        index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code" and _was_started(cell)
-    ]
+    indices = [index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code" and _was_started(cell)]
     return indices[-1] if indices else None
 
 

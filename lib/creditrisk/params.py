@@ -176,9 +176,7 @@ class ScoreParams(RunParams):
         "", description="File of applications (.csv, .parquet, .xlsx); empty takes the sample applications."
     )
     model: Name = Field("champion", description="Model version (v1, v2) or alias (champion, challenger).")
-    artifacts: Folder = Field(
-        "", description="Folder that holds the models; empty takes the one from the settings."
-    )
+    artifacts: Folder = Field("", description="Folder that holds the models; empty takes the one from the settings.")
     output: ScoredFile = Field(
         "", description="Scored file to write (.csv, .parquet); empty takes scored.parquet in the run folder."
     )
@@ -189,9 +187,7 @@ class DriftParams(RunParams):
     """Parameters of notebooks/drift.ipynb."""
 
     model: Name = Field("champion", description="Model version (v1, v2) or alias (champion, challenger).")
-    artifacts: Folder = Field(
-        "", description="Folder that holds the models; empty takes the one from the settings."
-    )
+    artifacts: Folder = Field("", description="Folder that holds the models; empty takes the one from the settings.")
     window: Whole = Field(1000, ge=1, description="Number of last logged predictions to check.")
     current: TableFile = Field(
         "", description="File of applications (.csv, .parquet, .xlsx) to check instead of the log."
@@ -290,9 +286,7 @@ def _jsonable(value: Any, otherwise: Any) -> Any:
 def unknown_names(notebook: str, given: Iterable[str], known: Iterable[str]) -> list[str]:
     """One message for each name of `given` that notebook does not take."""
     known = list(known)
-    return [
-        f"{notebook} has no parameter {name!r}{_nearest(name, known)}" for name in given if name not in known
-    ]
+    return [f"{notebook} has no parameter {name!r}{_nearest(name, known)}" for name in given if name not in known]
 
 
 def allowed(field: FieldInfo) -> str:

@@ -198,9 +198,7 @@ def _static(notebook: NotebookNode) -> NotebookNode:
         for output in cell.get("outputs", []):
             for form in ("image/png", "image/jpeg"):
                 if form in output.get("data", {}):
-                    output.metadata.setdefault(form, {}).setdefault(
-                        "alt", f"Figure: {above}" if above else "Figure"
-                    )
+                    output.metadata.setdefault(form, {}).setdefault("alt", f"Figure: {above}" if above else "Figure")
     return copy
 
 
@@ -219,9 +217,7 @@ def _pairs(values: Mapping[str, Any]) -> str:
 
 
 def _facts(result: Mapping[str, Any]) -> dict[str, Any]:
-    times = {
-        name: str(result.get(name, "")).replace("T", " ").split(".")[0] for name in ("started", "finished")
-    }
+    times = {name: str(result.get(name, "")).replace("T", " ").split(".")[0] for name in ("started", "finished")}
     return {
         "notebook": result.get("notebook"),
         "started (UTC)": times["started"],

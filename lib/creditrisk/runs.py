@@ -47,9 +47,7 @@ class RunFolder:
         """
         taken = [key for key in values if key in VERDICT_KEYS]
         if taken:
-            raise ValueError(
-                f"result {', '.join(map(repr, taken))}: written by the runner; choose another name"
-            )
+            raise ValueError(f"result {', '.join(map(repr, taken))}: written by the runner; choose another name")
         self._merge(values)
 
     def save_rejected(self, frame: pd.DataFrame) -> None:
@@ -204,9 +202,7 @@ def _readable(source: Path) -> NotebookNode:
         raise ParameterError(f"{shown_path(source)} is not a notebook: {what}") from None
 
 
-def _checked(
-    source: Path, notebook: NotebookNode, params: Mapping[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def _checked(source: Path, notebook: NotebookNode, params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The parameters to inject and all parameters of the run, defaults included, as plain JSON values."""
     if source.stem in NOTEBOOK_PARAMS and source.parent == (settings().home / "notebooks").resolve():
         values = check_params(source.stem, params).resolved(Path.cwd()).model_dump(mode="json")
@@ -273,9 +269,7 @@ def _plain(value: Any, where: str) -> Any:
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, Mapping):
-        return {
-            str(key): _plain(item, f"{where}.{key}" if where else str(key)) for key, item in value.items()
-        }
+        return {str(key): _plain(item, f"{where}.{key}" if where else str(key)) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item, f"{where}[{index}]") for index, item in enumerate(value)]
     if isinstance(value, date):
@@ -284,9 +278,7 @@ def _plain(value: Any, where: str) -> Any:
         return str(value)
     if type(value) is int or type(value) is float:
         if not math.isfinite(value):
-            raise ValueError(
-                f"result {where} is {value}: JSON has no such number; give None where there is none"
-            )
+            raise ValueError(f"result {where} is {value}: JSON has no such number; give None where there is none")
         return value
     if hasattr(value, "tolist"):  # NumPy scalars and arrays
         return _plain(value.tolist(), where)

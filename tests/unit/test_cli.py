@@ -11,10 +11,11 @@ from types import ModuleType, SimpleNamespace
 
 import nbformat
 import pytest
+from pydantic import ValidationError
+
 from creditrisk.cli import main, without_password
 from creditrisk.params import NOTEBOOK_PARAMS
 from creditrisk.settings import reload_settings
-from pydantic import ValidationError
 
 FAILURES = Path(__file__).resolve().parents[1] / "notebooks" / "failures"
 KERNELSPEC = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}

@@ -17,12 +17,13 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from jupyter_client.manager import AsyncKernelManager
+
 from creditrisk.errors import ParameterError
 from creditrisk.params import DriftParams, ScoreParams, TrainParams, check_declared, check_params
 from creditrisk.report import without_outside
 from creditrisk.runs import RunFolder, current_run, list_runs, read_result, run_notebook
 from creditrisk.settings import reload_settings
-from jupyter_client.manager import AsyncKernelManager
 
 FAILURES = Path(__file__).resolve().parents[1] / "notebooks" / "failures"
 KERNELSPEC = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
@@ -86,9 +87,7 @@ def home(tmp_path):
 def finished(tmp_path_factory):
     """One run that succeeds, looked at by several tests."""
     with workbench_in(tmp_path_factory.mktemp("home").resolve()) as home:
-        source = write_notebook(
-            home / "story.ipynb", EVIDENCE, FIGURE, HOSTILE, parameters=PARAMETERS, story=STORY
-        )
+        source = write_notebook(home / "story.ipynb", EVIDENCE, FIGURE, HOSTILE, parameters=PARAMETERS, story=STORY)
         before = dict(os.environ), os.getcwd()
         outcome = run_notebook(source, {"rows": "20"}, progress=False)
         after = dict(os.environ), os.getcwd()
@@ -370,9 +369,7 @@ def test_a_whole_number_is_taken_in_every_exact_form(value):
     assert trials == 20 and type(trials) is int
 
 
-@pytest.mark.parametrize(
-    "value", ["abc", 1.5, "1.5", True, False, "true", None, "", "nan", "1e400", float("inf"), [1]]
-)
+@pytest.mark.parametrize("value", ["abc", 1.5, "1.5", True, False, "true", None, "", "nan", "1e400", float("inf"), [1]])
 def test_what_is_no_whole_number_is_refused(value):
     with pytest.raises(ParameterError, match="^trials: "):
         check_params("train", {"trials": value})

@@ -1,0 +1,99 @@
+"""MLflow: every attempt a run of the experiment `credit-risk-modelling`, shipped models in its registry.
+
+The tracking database is made once under a lock, because MLflow's first use by two processes at a time fails.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+
+from creditrisk.settings import settings
+
+EXPERIMENT = "credit-risk-modelling"
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_SKIP_PIP_REQUIREMENTS_CHECK", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ASYNC_LOGGING", "false")
+
+
+def tracking_uri() -> str:
+    """Where runs are recorded: the setting, MLFLOW_TRACKING_URI, or a SQLite file in runs/."""
+    uri = settings().tracking_uri or os.environ.get("MLFLOW_TRACKING_URI", "")
+    return uri or f"sqlite:///{settings().runs_dir / 'mlflow.db'}"
+
+
+def ensure_experiment() -> str:
+    """Make database and experiment where they are missing; returns the experiment's id."""
+    import mlflow
+
+    folder = settings().runs_dir
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".mlflow.lock"):
+        mlflow.set_tracking_uri(tracking_uri())
+        client = mlflow.MlflowClient()
+        found = client.get_experiment_by_name(EXPERIMENT)
+        if found is not None:
+            return found.experiment_id
+        local = tracking_uri().startswith("sqlite:")
+        location = (folder / "mlflow-artifacts").as_uri() if local else None
+        return client.create_experiment(EXPERIMENT, artifact_location=location)
+
+
+@contextmanager
+def attempt_run(name: str, tags: dict[str, str]):
+    """A run of the experiment; yields MLflow's module."""
+    import mlflow
+
+    experiment = ensure_experiment()
+    with mlflow.start_run(experiment_id=experiment, run_name=name, tags=tags):
+        yield mlflow
+
+
+def log_attempts(fitted, files: list[Path], tags: dict[str, str]) -> dict[str, str]:
+    """Record attempts with parameters, figures, artifacts and version tags; returns run ids by attempt name."""
+    ids = {}
+    for one in fitted:
+        summary = one.summary()
+        with attempt_run(summary["name"], tags | {"attempt": str(one.attempt.number)}) as mlflow:
+            mlflow.log_params(
+                {"family": one.attempt.family, "resampling": one.attempt.resampling, "tuned": one.attempt.tuned}
+                | one.attempt.params
+            )
+            figures = {k: v for k, v in one.test.items() if v == v}
+            mlflow.log_metrics(figures | {"cv_auc": summary["cv_auc"], "mean_pd_raw": one.raw["mean_pd"]})
+            for file in files:
+                mlflow.log_artifact(str(file))
+            ids[summary["name"]] = mlflow.active_run().info.run_id
+    return ids
+
+
+def register_models(portfolio: str, paths: dict[str, str], runs: dict[str, str], aliases: dict[str, str]) -> dict[str, str]:
+    """Register model files under the portfolio's name and mirror the manifest's aliases.
+
+    `paths` and `runs` are by version (v1, v2); `aliases` maps alias to version. The files are served by the package
+    itself, so nothing is pickled again. Returns the registry's version number by version.
+    """
+    import mlflow
+
+    ensure_experiment()
+    numbers = {}
+    for version, path in paths.items():
+        with mlflow.start_run(run_id=runs[version]):
+            info = mlflow.pyfunc.log_model(
+                name=f"model_data_{version}",
+                loader_module="creditrisk.serving.model",
+                data_path=str(path),
+                pip_requirements=["creditrisk"],
+                registered_model_name=portfolio,
+            )
+        numbers[version] = str(info.registered_model_version)
+    client = mlflow.MlflowClient()
+    for version, number in numbers.items():
+        client.set_model_version_tag(portfolio, number, "version", version)
+    for alias, version in aliases.items():
+        if version in numbers:
+            client.set_registered_model_alias(portfolio, alias, numbers[version])
+    return numbers

@@ -1,0 +1,88 @@
+"""Drift checks on the prediction log: each on the features of one model, against that model's own baseline."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable
+
+import pandas as pd
+
+from creditrisk.errors import CreditRiskError
+from creditrisk.monitoring.drift import Baseline, DriftReport, compare
+from creditrisk.serving.log import Check, PredictionLog, ReportRecord
+from creditrisk.serving.model import ModelData
+
+logger = logging.getLogger(__name__)
+
+
+def check_rows(data: ModelData, rows: list[dict]) -> DriftReport:
+    """Compare the logged features of some predictions with the baseline of the model that made them."""
+    return compare(Baseline.from_dict(data.baseline), pd.DataFrame([row["features"] for row in rows]))
+
+
+def report_record(report: DriftReport, rows: list[dict] | None = None) -> ReportRecord:
+    """A drift report as the log stores it."""
+    first, last = (rows[0]["id"], rows[-1]["id"]) if rows else (None, None)
+    return ReportRecord(
+        n=report.rows,
+        status=report.status,
+        flagged=len(report.flagged),
+        report=report.to_dict(),
+        first_prediction=first,
+        last_prediction=last,
+    )
+
+
+def run_due_checks(log: PredictionLog, model_of: Callable[[Check], ModelData], owner: str) -> int:
+    """Run every scheduled check that nobody else has; returns how many were stored.
+
+    A check that fails is put back, to be tried again later, and its error is kept with it.
+    """
+    done, tried = 0, set()
+    while (check := log.claim_check(owner)) is not None:
+        key = (check.model_version, check.model_sha256, check.bucket)
+        try:
+            rows = log.rows_of_check(check)
+            log.finish_check(check, report_record(check_rows(model_of(check), rows), rows))
+            done += 1
+        except CreditRiskError as error:
+            logger.warning("drift check %s of model %s failed: %s", check.bucket, check.model_version, error)
+            log.fail_check(check, str(error))
+            if key in tried:
+                break
+            tried.add(key)
+    return done
+
+
+class CheckWorker:
+    """Runs scheduled drift checks in a thread of its own, off the request path."""
+
+    def __init__(self, log: PredictionLog, model_of: Callable[[Check], ModelData], every: float = 1.0) -> None:
+        self._log, self._model_of, self._every = log, model_of, every
+        self._owner = f"{socket.gethostname()}:{os.getpid()}"
+        self._wake, self._stop = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="drift-checks", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look for work now."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._wake.set()
+        self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                run_due_checks(self._log, self._model_of, self._owner)
+            except Exception:  # the log may be away for a while; the next round tries again
+                logger.warning("drift checks cannot reach the prediction log", exc_info=True)
+            self._wake.wait(self._every)
+            self._wake.clear()

@@ -1,0 +1,344 @@
+"""The artifact: `model_data_vN.joblib`, the manifest that vouches for it, and how both are written and read.
+
+A model file holds nothing but plain data (numbers, text, bytes, lists, dicts), so reading it needs no class of any
+library: the reader refuses every other content before it could run. Whoever loads a model needs nothing else, and
+refuses it when its hash is not the manifest's or its test vectors do not reproduce.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import io
+import json
+import os
+import pickle
+import platform
+import tempfile
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import fsspec
+import joblib
+import numpy as np
+from filelock import FileLock
+
+from creditrisk.data.features import derive, sources
+from creditrisk.data.portfolio import Portfolio, parse_portfolio
+from creditrisk.errors import ArtifactError
+from creditrisk.modelling.pd_model import PDModel
+from creditrisk.modelling.scorecard import Reasons
+from creditrisk.settings import settings
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+CHAMPION, CHALLENGER = "champion", "challenger"
+PARTS = (
+    "version", "portfolio", "features", "bins", "model", "calibration", "scorecard", "baseline", "metrics", "versions",
+    "test_vectors",
+)  # fmt: skip
+TOLERANCE = {"logistic": 1e-12, "xgboost": 1e-6}
+LIBRARIES = ("creditrisk", "numpy", "pandas", "scikit-learn", "xgboost-cpu", "xgboost", "joblib")
+
+
+@dataclass(frozen=True)
+class ModelData:
+    """One model version with everything it needs.
+
+    `threshold` is the cut-off PD, `baseline` the training baseline of the drift check, `metrics` has `test` and `cv`,
+    `training` says on what and when it was trained, `test_vectors` are inputs with the PDs they must give.
+    """
+
+    version: str
+    portfolio: Portfolio
+    model: PDModel
+    reasons: Reasons
+    threshold: float
+    baseline: dict
+    metrics: dict
+    training: dict
+    versions: dict
+    test_vectors: dict
+    sha256: str = ""
+
+    @cached_property
+    def features(self) -> tuple[str, ...]:
+        """The columns the model reads, before encoding."""
+        return self.model.features
+
+    def columns(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Inputs by column name (n,) with the derived features the model reads added."""
+        columns = dict(inputs)
+        for name, column in self.portfolio.features.items():
+            if name in self.features:
+                columns[name] = derive(column.derive, {s: columns[s] for s in sources(column.derive)})
+        return columns
+
+    def to_dict(self) -> dict:
+        """The content of the model file."""
+        fitted = self.model.to_dict()
+        design = fitted["design"]
+        return {
+            "schema": SCHEMA,
+            "version": self.version,
+            "portfolio": {"name": self.portfolio.name, "source": self.portfolio.source, "text": self.portfolio.text},
+            "features": list(self.features),
+            "design": {k: v for k, v in design.items() if k != "bins"},
+            "bins": design.get("bins", []),
+            "model": fitted["model"],
+            "calibration": fitted["calibration"],
+            "scorecard": {
+                "scale": self.portfolio.scale.model_dump(),
+                "points": self.portfolio.points.model_dump(),
+                "threshold": self.threshold,
+                "reasons": asdict(self.reasons),
+            },
+            "baseline": self.baseline,
+            "metrics": self.metrics,
+            "training": self.training,
+            "versions": self.versions,
+            "test_vectors": self.test_vectors,
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict, sha256: str = "") -> ModelData:
+        design = data["design"] | ({"bins": data["bins"]} if data["design"]["kind"] == "woe" else {})
+        reasons = {k: tuple(v) if isinstance(v, list | tuple) else v for k, v in data["scorecard"]["reasons"].items()}
+        return cls(
+            version=data["version"],
+            portfolio=parse_portfolio(data["portfolio"]["text"], data["portfolio"]["source"]),
+            model=PDModel.from_dict({"design": design, "model": data["model"], "calibration": data["calibration"]}),
+            reasons=Reasons(**reasons),
+            threshold=data["scorecard"]["threshold"],
+            baseline=data["baseline"],
+            metrics=data["metrics"],
+            training=data["training"],
+            versions=data["versions"],
+            test_vectors=data["test_vectors"],
+            sha256=sha256,
+        )
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of Python and of the libraries a model's numbers depend on."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def make_test_vectors(model: PDModel, inputs: dict[str, np.ndarray], columns: dict[str, np.ndarray], rows: int = 16) -> dict:
+    """Inputs spread over the PDs of a sample, and the PD of each: what a loader replays."""
+    pds = model.pd(columns)
+    picked = np.argsort(pds, kind="stable")[np.linspace(0, len(pds) - 1, rows).astype(int)]
+    return {
+        "inputs": {name: _plain(values[picked]) for name, values in inputs.items()},
+        "pd": _plain(model.pd({name: values[picked] for name, values in columns.items()})),
+    }
+
+
+def _plain(values: np.ndarray) -> list:
+    """A list of Python values, missing as None."""
+    return [None if v is None or v != v else v for v in values.tolist()]
+
+
+def input_arrays(rows: dict[str, list], book: Portfolio) -> dict[str, np.ndarray]:
+    """Inputs by column name as the models read them, from lists with None for missing."""
+    return {
+        name: np.array(values, dtype=np.float64 if book.columns[name].is_numeric else object)
+        for name, values in rows.items()
+    }
+
+
+# --- Writing ----------------------------------------------------------------------------------------------------------
+
+
+def save_models(folder: str, models: dict[str, ModelData], champion: str) -> dict[str, str]:
+    """Write model files, archive those they replace, and publish both in the manifest, replaced last and at once.
+
+    Returns the path of each file by version. The other version named becomes the challenger.
+    """
+    folder = folder or settings().artifacts_dir
+    fs, root = fsspec.core.url_to_fs(folder)
+    fs.makedirs(root, exist_ok=True)
+    with _locked(fs, root):
+        manifest = _read_manifest(fs, root) or {"schema": SCHEMA, "models": {}, "aliases": {}, "archived": []}
+        paths = {}
+        for name, data in models.items():
+            content = _dump(data.to_dict())
+            file = f"model_data_{name}.joblib"
+            _archive(fs, root, manifest, name)
+            _write(fs, f"{root}/{file}", content)
+            paths[name] = f"{root}/{file}"
+            manifest["models"][name] = {
+                "file": file,
+                "sha256": hashlib.sha256(content).hexdigest(),
+                "bytes": len(content),
+                "portfolio": data.portfolio.name,
+                "kind": data.model.to_dict()["model"]["kind"],
+                "created": data.training.get("created", ""),
+                "run": data.training.get("run", ""),
+                "auc": data.metrics["test"]["auc"],
+                "versions": data.versions,
+            }
+        others = [name for name in models if name != champion]
+        manifest["aliases"] = {CHAMPION: champion} | ({CHALLENGER: others[0]} if others else {})
+        manifest["published"] = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        _write(fs, f"{root}/{MANIFEST}", json.dumps(manifest, indent=2).encode())
+    return paths
+
+
+def _dump(data: dict) -> bytes:
+    buffer = io.BytesIO()
+    joblib.dump(data, buffer)
+    _unpickle(buffer.getvalue(), "this model")  # what could not be read back is not written
+    return buffer.getvalue()
+
+
+def _archive(fs, root: str, manifest: dict, name: str) -> None:
+    entry = manifest["models"].get(name)
+    if entry and fs.exists(f"{root}/{entry['file']}"):
+        kept = f"archive/model_data_{name}-{entry['sha256'][:12]}.joblib"
+        fs.makedirs(f"{root}/archive", exist_ok=True)
+        fs.copy(f"{root}/{entry['file']}", f"{root}/{kept}")
+        manifest["archived"].append(entry | {"version": name, "file": kept})
+
+
+def _is_local(fs) -> bool:
+    return "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
+
+
+def _write(fs, path: str, content: bytes) -> None:
+    """Replace a file at once where the file system can."""
+    if not _is_local(fs):
+        fs.pipe_file(path, content)
+        return
+    handle, temporary = tempfile.mkstemp(dir=Path(path).parent, prefix=".writing-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _locked(fs, root: str):
+    """One writer at a time in a local folder."""
+    return FileLock(f"{root}/.lock") if _is_local(fs) else FileLock(Path(tempfile.gettempdir()) / "creditrisk-artifacts.lock")
+
+
+# --- Reading ----------------------------------------------------------------------------------------------------------
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str):
+        raise ArtifactError(
+            f"holds {module}.{name}, which is not plain data; a model file never does, so it was not made here"
+        )
+
+
+def _unpickle(content: bytes, what: str) -> dict:
+    try:
+        data = _PlainUnpickler(io.BytesIO(content)).load()
+    except ArtifactError as error:
+        raise ArtifactError(f"{what} {error}") from None
+    except Exception as error:
+        raise ArtifactError(f"{what} cannot be read: {type(error).__name__}") from None
+    if not isinstance(data, dict):
+        raise ArtifactError(f"{what} is not a model")
+    return data
+
+
+def _read_manifest(fs, root: str) -> dict | None:
+    path = f"{root}/{MANIFEST}"
+    if not fs.exists(path):
+        return None
+    try:
+        return json.loads(fs.cat_file(path))
+    except ValueError as error:
+        raise ArtifactError(f"{path} is not valid JSON: {error}") from None
+
+
+def read_manifest(folder: str = "") -> dict:
+    """The manifest of an artifacts folder. Raises ArtifactError when there is none."""
+    folder = folder or settings().artifacts_dir
+    fs, root = fsspec.core.url_to_fs(folder)
+    manifest = _read_manifest(fs, root)
+    if manifest is None:
+        raise ArtifactError(f"{folder}: no {MANIFEST}, so no trained model; run `creditrisk train` first")
+    return manifest
+
+
+def resolve(name: str, manifest: dict) -> str:
+    """The version behind an alias or version name. Raises ArtifactError that lists what there is."""
+    found = manifest["aliases"].get(name, name)
+    if found not in manifest["models"]:
+        known = [*manifest["models"], *manifest["aliases"]]
+        raise ArtifactError(f"there is no model {name!r}; there are {', '.join(known)}")
+    return found
+
+
+def load_model(name: str = CHAMPION, folder: str = "") -> ModelData:
+    """Load and verify a model by version or alias.
+
+    Raises ArtifactError when the file's hash is not the manifest's, it holds anything but plain data, a part is
+    missing, or its test vectors do not reproduce.
+    """
+    folder = folder or settings().artifacts_dir
+    fs, root = fsspec.core.url_to_fs(folder)
+    manifest = read_manifest(folder)
+    entry = manifest["models"][resolve(name, manifest)]
+    path = f"{root}/{entry['file']}"
+    if not fs.exists(path):
+        raise ArtifactError(f"{path}: the manifest names this file, but it is not there")
+    return read_model(fs.cat_file(path), entry["file"], entry["sha256"])
+
+
+def read_model(content: bytes, what: str, sha256: str) -> ModelData:
+    """Verify the bytes of a model file against its hash, and make the model from these same bytes."""
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise ArtifactError(
+            f"{what} was altered or is damaged: its SHA-256 is {found[:12]}..., the manifest says {sha256[:12]}..."
+        )
+    data = _unpickle(content, what)
+    if data.get("schema") != SCHEMA:
+        raise ArtifactError(f"{what} has schema {data.get('schema')!r}; this version reads schema {SCHEMA}")
+    missing = [part for part in PARTS if part not in data]
+    if missing:
+        raise ArtifactError(f"{what} lacks {', '.join(missing)}")
+    model = ModelData.from_dict(data, found)
+    replay(model, what)
+    return model
+
+
+def replay(data: ModelData, what: str) -> float:
+    """Score the test vectors; returns the largest difference. Raises ArtifactError when it is above tolerance."""
+    inputs = input_arrays(data.test_vectors["inputs"], data.portfolio)
+    pds = data.model.pd(data.columns(inputs))
+    difference = float(np.abs(pds - np.array(data.test_vectors["pd"])).max())
+    allowed = TOLERANCE[data.model.to_dict()["model"]["kind"]]
+    if not difference <= allowed:
+        raise ArtifactError(
+            f"{what} does not reproduce its test vectors: PDs differ by up to {difference:.2g} (allowed {allowed:g}); "
+            f"it was made with {data.versions}, this is {library_versions()}"
+        )
+    return difference
+
+
+def _load_pyfunc(path: str):
+    """Entry point of MLflow's python_function flavour: predict(frame of inputs) -> frame of scores."""
+    from creditrisk.serving.scorer import FrameScorer
+
+    file = next(Path(path).glob("*.joblib"), Path(path)) if Path(path).is_dir() else Path(path)
+    content = file.read_bytes()
+    return FrameScorer(read_model(content, file.name, hashlib.sha256(content).hexdigest()))

@@ -1,0 +1,117 @@
+"""Scoring: one arithmetic for one applicant and for a million. Scores and log rows are made here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from creditrisk.data.tables import Applications, check_applications, to_columns
+from creditrisk.modelling.scorecard import grades_of, ratings_of, scores_of
+from creditrisk.serving.log import PredictionRecord
+from creditrisk.serving.model import ModelData, input_arrays
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Results by row (n,): PD, score, rating, grade, reasons; and the model's own features before encoding."""
+
+    pd: np.ndarray
+    score: np.ndarray
+    rating: np.ndarray
+    grade: np.ndarray | None
+    reasons: list[list[dict]]
+    features: dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.pd)
+
+    def features_of(self, row: int) -> dict:
+        """The features of one row as plain values, missing as None."""
+        return {name: _value(values[row]) for name, values in self.features.items()}
+
+
+def _value(value):
+    if value is None or value != value:
+        return None
+    return float(value) if isinstance(value, np.floating) else value
+
+
+class Scorer:
+    """Scores applications with one model."""
+
+    def __init__(self, data: ModelData) -> None:
+        self.data = data
+
+    def score(self, inputs: dict[str, np.ndarray]) -> Scored:
+        """Score checked inputs: column name -> (n,), numbers float64 with NaN missing, text objects with None."""
+        data, book = self.data, self.data.portfolio
+        columns = data.columns(inputs)
+        pds = data.model.pd(columns)
+        scores = scores_of(pds, book.scale)
+        return Scored(
+            pd=pds,
+            score=scores,
+            rating=ratings_of(scores, book.scale),
+            grade=grades_of(pds, book),
+            reasons=data.reasons.of(data.model.contributions(columns)),
+            features={name: columns[name] for name in data.features},
+        )
+
+    def score_rows(self, rows: Sequence[dict]) -> Scored:
+        """Score checked applications given as dicts by column name; inputs left out are missing."""
+        names = self.data.portfolio.inputs
+        return self.score(input_arrays({n: [row.get(n) for row in rows] for n in names}, self.data.portfolio))
+
+    def score_frame(self, frame: pd.DataFrame) -> Scored:
+        """Score checked applications, one row each."""
+        return self.score(to_columns(frame, list(self.data.portfolio.inputs), self.data.portfolio))
+
+    def record(self, scored: Scored, row: int, inputs: dict, *, purpose: str, source: str, **more) -> PredictionRecord:
+        """The log row of one prediction; `inputs` is the application as received."""
+        return PredictionRecord(
+            model_version=self.data.version,
+            model_sha256=self.data.sha256,
+            portfolio=self.data.portfolio.name,
+            purpose=purpose,
+            source=source,
+            inputs=inputs,
+            features=scored.features_of(row),
+            pd=float(scored.pd[row]),
+            score=int(scored.score[row]),
+            rating=str(scored.rating[row]),
+            reasons=scored.reasons[row],
+            **more,
+        )
+
+
+def scored_table(applications: Applications, scored: Scored) -> pd.DataFrame:
+    """What a scored file holds: row, application_id, inputs, PD, score, rating, grade, reasons."""
+    table = pd.DataFrame({"row": applications.rows})
+    if applications.ids is not None:
+        table["application_id"] = applications.ids
+    table = pd.concat([table, applications.frame], axis=1)
+    table["default_probability"] = scored.pd
+    table["credit_score"] = scored.score
+    table["rating"] = scored.rating
+    if scored.grade is not None:
+        table["grade"] = scored.grade
+    most = max((len(reasons) for reasons in scored.reasons), default=0)
+    for i in range(most):
+        table[f"reason_{i + 1}"] = [r[i]["text"] if len(r) > i else None for r in scored.reasons]
+    return table
+
+
+class FrameScorer:
+    """A model as MLflow's python_function: a frame of applications in, a frame of scores out."""
+
+    def __init__(self, data: ModelData) -> None:
+        self._scorer = Scorer(data)
+
+    def predict(self, frame: pd.DataFrame, params: dict | None = None) -> pd.DataFrame:
+        """Score applications; a row that fails the portfolio's checks is missing from the result's index."""
+        checked = check_applications(frame, self._scorer.data.portfolio, "the frame")
+        scored = self._scorer.score_frame(checked.frame)
+        return scored_table(checked, scored).set_index(checked.rows - 1)

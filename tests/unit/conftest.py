@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # helpers that several test folders share
-
-import postgres  # noqa: E402
+import postgres
 
 
 @pytest.fixture(scope="session")
@@ -24,10 +22,17 @@ def postgres_url() -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of a database without tables; every test that takes it runs on both databases."""
+def empty_urls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[int], list[str]]]:
+    """Makes URLs of databases without tables; every test that takes it runs on both kinds of database."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'new' / 'predictions.db'}"
+        yield lambda count: [f"sqlite:///{tmp_path / 'new' / f'{number}.db'}" for number in range(count)]
         return
-    with postgres.fresh_database(request.getfixturevalue("postgres_url")) as url:
-        yield url
+    server = request.getfixturevalue("postgres_url")
+    with ExitStack() as stack:
+        yield lambda count: [stack.enter_context(postgres.fresh_database(server)) for _ in range(count)]
+
+
+@pytest.fixture
+def empty_url(empty_urls: Callable[[int], list[str]]) -> str:
+    """The URL of one database without tables."""
+    return empty_urls(1)[0]

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
+import filelock
 import numpy as np
 import pandas as pd
 import pytest
@@ -101,6 +102,20 @@ def go(*processes: subprocess.Popen) -> list[str]:
     return outputs
 
 
+def in_thread(call) -> tuple[threading.Thread, list]:
+    results = []
+
+    def run() -> None:
+        try:
+            results.append(call())
+        except Exception as error:
+            results.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return thread, results
+
+
 # Schema
 
 
@@ -114,27 +129,45 @@ def test_migration_from_empty_gives_exactly_the_tables_of_the_code_and_can_be_re
     log.close()
 
 
-def test_two_processes_and_two_threads_may_migrate_at_once(empty_url):
-    workers = [start("migrate(sys.argv[1])", empty_url) for _ in range(2)]
-    failures = []
-
-    def run() -> None:
-        try:
-            migrate(empty_url)
-        except Exception as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=run) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    go(*workers)
-    for thread in threads:
-        thread.join()
-    assert failures == []
-    log = PredictionLog(empty_url)
+MIGRATE = """
+for url in sys.argv[1:]:
+    migrate(url)
+    log = PredictionLog(url)
     log.check_schema()
-    assert log.counts()["predictions"] == 0
     log.close()
+"""
+
+
+def test_processes_may_migrate_the_same_databases_at_once(empty_urls):
+    # Whoever loses the first database waits for it, so all come to the next ones together.
+    urls = empty_urls(6)
+    go(*(start(MIGRATE, *urls) for _ in range(3)))
+    for url in urls:
+        log = PredictionLog(url)
+        log.append([record()])
+        assert log.counts()["predictions"] == 1
+        log.close()
+
+
+def test_threads_may_migrate_different_databases_at_once(empty_urls):
+    urls = empty_urls(6)
+    at_once = threading.Barrier(len(urls))
+    threads = [in_thread(lambda url=url: (at_once.wait(timeout=60), migrate(url))) for url in urls]
+    for url, (thread, results) in zip(urls, threads, strict=True):
+        thread.join(timeout=60)
+        assert [failure for _, failure in results] == [None]
+        log = PredictionLog(url)
+        log.check_schema()
+        log.close()
+
+
+def test_a_migration_waits_for_the_one_that_another_process_has_begun(tmp_path):
+    with filelock.FileLock(tmp_path / "p.db.lock"):
+        thread, results = in_thread(lambda: migrate(f"sqlite:///{tmp_path / 'p.db'}"))
+        time.sleep(0.3)
+        assert results == [] and not (tmp_path / "p.db").exists()
+    thread.join(timeout=60)
+    assert results == [None] and (tmp_path / "p.db").exists()
 
 
 def test_a_database_that_is_not_migrated_is_refused_with_what_to_run(empty_url):
@@ -201,6 +234,7 @@ def test_every_field_of_a_prediction_comes_back_as_it_was_stored(log):
     result = log.append([sent])
     assert result.prediction_ids == [sent.prediction_id] and result.inserted == [True]
     (row,) = log.predictions()
+    assert log.prediction(sent.prediction_id) == row and log.prediction("no such id") is None
     assert row.pop("id") == 1 and row.pop("sequence") == 1
     assert row == {name: getattr(sent, name) for name in log_module._COLUMNS}
     assert list(row["inputs"]) == ["zeta", "age", "nested"]
@@ -328,15 +362,15 @@ def test_counts_add_up(log):
 
 
 def test_a_dedupe_key_is_stored_once_within_a_batch_and_across_batches(log):
-    first = [record(dedupe_key="a"), record(dedupe_key="b"), record(), record(dedupe_key="a")]
+    first = [record(dedupe_key=""), record(dedupe_key="b"), record(), record(dedupe_key="")]
     result = log.append(first)
     assert result.inserted == [True, True, True, False]
     assert result.prediction_ids == [r.prediction_id for r in first[:3]] + [first[0].prediction_id]
 
-    again = [record(dedupe_key="b"), record(dedupe_key="c")]
+    again = [record(dedupe_key="b"), record(dedupe_key="c"), record(dedupe_key="")]
     result = log.append(again)
-    assert result.inserted == [False, True]
-    assert result.prediction_ids == [first[1].prediction_id, again[1].prediction_id]
+    assert result.inserted == [False, True, False]
+    assert result.prediction_ids == [first[1].prediction_id, again[1].prediction_id, first[0].prediction_id]
     rows = log.predictions(newest_first=False)
     assert [row["sequence"] for row in rows] == [1, 2, 3, 4]
     assert log.counts()["models"][0]["n"] == 4
@@ -425,20 +459,6 @@ def test_three_processes_at_once_get_every_number_once_and_every_hundred_one_che
     assert sequences(log) == list(range(1, total + 1))
     assert [row["bucket"] for row in checks(log)] == list(range(1, total // 100 + 1))
     assert log.counts()["models"][0]["n"] == total
-
-
-def in_thread(call) -> tuple[threading.Thread, list]:
-    results = []
-
-    def run() -> None:
-        try:
-            results.append(call())
-        except Exception as error:
-            results.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread, results
 
 
 def test_a_key_that_another_model_is_just_storing_is_waited_for_and_leaves_no_gap(log):

@@ -128,10 +128,14 @@ def test_age_sex_and_city_follow_their_rules(clean):
 
 def test_marriage_and_employment_go_by_age_band_with_inclusive_upper_ages(clean):
     band = pd.cut(clean["age"], [0, 25, 35, 45, 55, 65, 99])
-    married = (clean["marital_status"] == "Married").groupby(band, observed=True).mean()
-    salaried = (clean["employment_status"] == "Salaried").groupby(band, observed=True).mean()
-    assert married.tolist() == pytest.approx([0.2, 0.4, 0.6, 0.7, 0.8, 0.9], abs=0.05)
-    assert salaried.tolist() == pytest.approx([0.35, 0.55, 0.38, 0.15, 0.10, 0.05], abs=0.05)
+    married = clean["marital_status"] == "Married"
+    salaried = clean["employment_status"] == "Salaried"
+    wanted = [0.2, 0.4, 0.6, 0.7, 0.8, 0.9], [0.35, 0.55, 0.38, 0.15, 0.10, 0.05]
+    for found, shares_by_band in zip((married, salaried), wanted, strict=True):
+        by_band = found.groupby(band, observed=True).mean()
+        assert by_band.tolist() == pytest.approx(shares_by_band, abs=0.05)
+        for number, last_age in enumerate((25, 35, 45, 55)):  # a band's last age is inside it
+            assert found[clean["age"] == last_age].mean() == pytest.approx(shares_by_band[number], abs=0.07)
 
 
 def test_dependants_follow_marital_status(clean):
@@ -146,6 +150,8 @@ def test_residence_goes_by_age(clean):
         share = shares(clean.loc[clean["age"].between(low, high), "residence_type"])
         found = [100 * share.get(kind, 0) for kind in ("Owned", "Mortgage", "Rented")]
         assert found == pytest.approx(weights, abs=2)
+    assert (clean.loc[clean["age"] < 30, "residence_type"] != "Mortgage").all()
+    assert (clean.loc[clean["age"] == 30, "residence_type"] == "Mortgage").any()
     assert clean["years_at_current_address"].agg(["min", "max"]).tolist() == [1, 31]
 
 
@@ -205,6 +211,7 @@ def test_bureau_counts_follow_their_rules(clean):
     months = clean.groupby("number_of_open_accounts")["total_loan_months"]
     assert months.mean().tolist() == pytest.approx([30.5, 61, 91.5, 122], rel=0.02)
     assert (months.max() <= 60 * months.max().index).all() and (months.min() >= months.min().index).all()
+    assert (months.min()[1], months.max()[1]) == (1, 60)
 
 
 def test_delinquency_follows_its_rule_and_never_exceeds_the_history(clean):

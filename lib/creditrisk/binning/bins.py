@@ -143,8 +143,9 @@ class Bins:
 
 def _short(cuts: tuple[float, ...]) -> list[str]:
     """Cut points with as few digits as keep them apart."""
+    texts: list[str] = []
     for digits in (3, 4, 6, 9, 17):
-        texts = [f"{cut:,.{digits}g}" if abs(cut) < 1e6 else f"{cut:,.0f}" for cut in cuts]
-        if len(set(texts)) == len(texts):
+        texts = [f"{cut:,.0f}" if abs(cut) >= 1_000 and cut == int(cut) else f"{cut:,.{digits}g}" for cut in cuts]
+        if len(set(texts)) == len(texts) and not any("e" in text for text in texts):
             break
-    return texts if cuts else []
+    return texts

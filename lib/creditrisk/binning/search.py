@@ -49,7 +49,9 @@ def pre_bin_cuts(values: np.ndarray, limit: int) -> np.ndarray:
     return np.array(sorted(cuts - {distinct[0]}))
 
 
-def best_binning(goods: np.ndarray, bads: np.ndarray, totals: tuple[float, float], limits: Limits, trend: str) -> Search:
+def best_binning(
+    goods: np.ndarray, bads: np.ndarray, totals: tuple[float, float], limits: Limits, trend: str
+) -> Search:
     """The binning of ordered pre-bins with the most IV.
 
     `goods`, `bads` are counts by pre-bin, float (P,); `totals` are the goods and bads of all rows. `trend` is

@@ -72,7 +72,9 @@ def _fit_category(name, values, bad, trend, special, limits: Limits) -> Bins:
         found = best_binning(goods, bads, totals, limits, "ascending")
         ends = [*found.starts[1:], len(counts)]
         groups = tuple(tuple(counts.index[a:b]) for a, b in zip(found.starts, ends, strict=True))
-    empty = Bins(name, "category", (0.0,) * (len(groups) + 2), (0.0,) * (len(groups) + 2), groups=groups, trend="ascending")
+    empty = Bins(
+        name, "category", (0.0,) * (len(groups) + 2), (0.0,) * (len(groups) + 2), groups=groups, trend="ascending"
+    )
     return _counted(empty, values, bad)
 
 

@@ -110,24 +110,26 @@ class Column(_Part):
         if self.kind == "category" and not self.levels:
             raise ValueError("a category needs levels = [...]")
         if self.kind != "category" and (self.levels or self.aliases):
-            raise ValueError(f"levels and aliases are for kind = \"category\", not {self.kind!r}")
+            raise ValueError(f'levels and aliases are for kind = "category", not {self.kind!r}')
         for spelling, level in self.aliases.items():
             if level not in self.levels:
-                raise ValueError(f"alias {spelling!r} names level {level!r}, which is not in levels {list(self.levels)}")
+                raise ValueError(
+                    f"alias {spelling!r} names level {level!r}, which is not in levels {list(self.levels)}"
+                )
         if self.kind in ("category", "date", "text") and self.risk != "any":
-            raise ValueError("risk = \"increasing\" or \"decreasing\" is for numbers")
+            raise ValueError('risk = "increasing" or "decreasing" is for numbers')
         low = self.min if self.min is not None else self.above
         if low is not None and self.max is not None and low > self.max:
             raise ValueError(f"the lower limit {low:g} is above max {self.max:g}")
         if self.role in ("input", "optional", "feature") and not self.known_at_application:
             raise ValueError(
                 f"a column that is not known at application cannot have role = {self.role!r}; "
-                "training on it would leak the outcome (use role = \"info\")"
+                'training on it would leak the outcome (use role = "info")'
             )
         if not self.table and self.derive is None:
-            raise ValueError("needs either table = \"...\" or derive = {...}")
+            raise ValueError('needs either table = "..." or derive = {...}')
         if self.role == "feature" and self.derive is None:
-            raise ValueError("role = \"feature\" needs derive = {function = ...}")
+            raise ValueError('role = "feature" needs derive = {function = ...}')
         return self
 
     @property
@@ -219,11 +221,7 @@ class Portfolio(_Part):
     @property
     def candidates(self) -> dict[str, Column]:
         """What a model may use: inputs and features that are not restricted to audit."""
-        return {
-            n: c
-            for n, c in (self.inputs | self.features).items()
-            if c.kind in ("number", "integer", "category")
-        }
+        return {n: c for n, c in (self.inputs | self.features).items() if c.kind in ("number", "integer", "category")}
 
     @property
     def protected(self) -> frozenset[str]:
@@ -292,7 +290,7 @@ def _check_columns(book: Portfolio) -> None:
                 _fail(f"columns.{name}", f"the name {alias!r} already belongs to {taken[alias]!r}")
             taken[alias] = name
     if not book.inputs:
-        _fail("columns", "no column has role = \"input\": there is nothing to score")
+        _fail("columns", 'no column has role = "input": there is nothing to score')
 
 
 def _check_uses(book: Portfolio) -> None:
@@ -300,7 +298,7 @@ def _check_uses(book: Portfolio) -> None:
     if book.target.observation_date:
         _known("target.observation_date", book.target.observation_date, book.columns, "column")
         if book.columns[book.target.observation_date].kind != "date":
-            _fail("target.observation_date", f"{book.target.observation_date!r} is not of kind \"date\"")
+            _fail("target.observation_date", f'{book.target.observation_date!r} is not of kind "date"')
     elif book.target.performance_months:
         _fail("target.performance_months", "needs observation_date, the column from which the window runs")
     values = [*book.target.good, *book.target.bad, *book.target.indeterminate]
@@ -321,7 +319,7 @@ def _check_uses(book: Portfolio) -> None:
         if limit.no_worse_from is not None and column.risk != "decreasing":
             _fail(
                 f"{path}.no_worse_from",
-                f"needs columns.{name}.risk = \"decreasing\": only a PD that never rises with {name} "
+                f'needs columns.{name}.risk = "decreasing": only a PD that never rises with {name} '
                 f"keeps {limit.no_worse_from:g} and over from scoring worse for it",
             )
 

@@ -183,9 +183,7 @@ def make_applications(rows: int = 1_000, seed: int = 7) -> pd.DataFrame:
     )
 
 
-def _draw(
-    rng: np.random.Generator, rows: int, drifted: np.ndarray
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+def _draw(rng: np.random.Generator, rows: int, drifted: np.ndarray) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Three clean tables without dates and outcome. `drifted` (0..1 per row) is how far the mix has moved."""
     customers = _draw_customers(rng, rows)
     bureau = _draw_bureau(rng, customers["cust_id"], drifted)
@@ -211,9 +209,7 @@ def _draw_customers(rng: np.random.Generator, rows: int) -> pd.DataFrame:
             "employment_status": np.where(salaried, "Salaried", "Self-Employed"),
             "income": _thousands(income),
             "number_of_dependants": _pick(rng, DEPENDANTS[married.astype(int)]),
-            "residence_type": np.array(RESIDENCE)[
-                _pick(rng, RESIDENCE_SHARE[np.searchsorted(RESIDENCE_AGES, age)])
-            ],
+            "residence_type": np.array(RESIDENCE)[_pick(rng, RESIDENCE_SHARE[np.searchsorted(RESIDENCE_AGES, age)])],
             "years_at_current_address": rng.integers(1, 32, rows),
             "city": city[place],
             "state": state[place],
@@ -316,8 +312,7 @@ def _spoiled_rows(rng: np.random.Generator, personal: np.ndarray) -> dict[str, n
     """Row numbers per kind of dirty value; no row has two. Only personal loans get misspelt."""
     rows = len(personal)
     counts = {
-        kind: max(round(count * rows / 50_000), 1 if rows >= 1_000 else 0)
-        for kind, count in DIRTY_PER_50_000.items()
+        kind: max(round(count * rows / 50_000), 1 if rows >= 1_000 else 0) for kind, count in DIRTY_PER_50_000.items()
     }
     order = rng.permutation(rows)
     misspelt = order[personal[order]][: counts.pop("loan_purpose")]

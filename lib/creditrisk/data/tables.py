@@ -94,9 +94,7 @@ def read_tables(source: str, book: Portfolio) -> dict[str, pd.DataFrame]:
     for name in book.tables:
         found = [path for ext in ("parquet", "csv", "xlsx") if fs.exists(path := f"{root.rstrip('/')}/{name}.{ext}")]
         if not found:
-            raise DataError(
-                f"{source}: no file for table {name!r}; expected {name}.parquet, {name}.csv or {name}.xlsx"
-            )
+            raise DataError(f"{source}: no file for table {name!r}; expected {name}.parquet, {name}.csv or {name}.xlsx")
         with fs.open(found[0], "rb") as file:
             tables[name] = _read_file(file, PurePosixPath(found[0]).name)
     return tables
@@ -180,7 +178,9 @@ class _Rejections:
 
     def frame(self) -> pd.DataFrame:
         if not self.parts:
-            return pd.DataFrame({name: pd.Series(dtype="int64" if name == "row" else "str") for name in REJECTED_COLUMNS})
+            return pd.DataFrame(
+                {name: pd.Series(dtype="int64" if name == "row" else "str") for name in REJECTED_COLUMNS}
+            )
         return pd.concat(self.parts, ignore_index=True).sort_values(["table", "row"], kind="stable", ignore_index=True)
 
 
@@ -236,7 +236,9 @@ def _dates(values: pd.Series) -> tuple[pd.Series, pd.Series]:
     return values.astype("datetime64[us]"), pd.Series(False, index=values.index)
 
 
-def _normalise(frame: pd.DataFrame, wanted: Mapping[str, Column], table: str, file: str, key: str, rejects: _Rejections):
+def _normalise(
+    frame: pd.DataFrame, wanted: Mapping[str, Column], table: str, file: str, key: str, rejects: _Rejections
+):
     """Columns in their declared types. Returns the frame and bool (n,): rows without an unreadable cell."""
     out, good = {}, pd.Series(True, index=frame.index)
     keys = frame[key] if key and key in frame.columns else pd.Series([None] * len(frame), index=frame.index)
@@ -289,7 +291,9 @@ def _require_unique(values: pd.Series, file: str) -> None:
             f"e.g. {first!r} in rows {', '.join(map(str, rows))}"
         )
     if values.isna().any():
-        raise DataError(f"{file}, column {values.name!r}: the key is missing in row {int(np.argmax(values.isna())) + 1}")
+        raise DataError(
+            f"{file}, column {values.name!r}: the key is missing in row {int(np.argmax(values.isna())) + 1}"
+        )
 
 
 # --- Checks of rows, by pandera ---------------------------------------------------------------------------------------
@@ -319,7 +323,9 @@ def _limit_failures(frame: pd.DataFrame, columns: Mapping[str, Column], nullable
     except pa.errors.SchemaErrors as error:
         cases = error.failure_cases
         special = {name: set(column.special) for name, column in present.items() if column.special}
-        is_code = [c in special and v in special[c] for c, v in zip(cases["column"], cases["failure_case"], strict=True)]
+        is_code = [
+            c in special and v in special[c] for c, v in zip(cases["column"], cases["failure_case"], strict=True)
+        ]
         cases = cases[~np.array(is_code, dtype=bool)]
         reason = cases["check"].replace({"not_nullable": "missing"})
         return pd.DataFrame(
@@ -458,7 +464,9 @@ def _require_target(frame: pd.DataFrame, book: Portfolio) -> None:
         raise DataError(f"{book.base}, column {target.column!r}: every row is {present[0]}; both classes are needed")
 
 
-def _reject_rows(frame, columns, book: Portfolio, readable: pd.Series, base_key: str, rejects: _Rejections) -> pd.Series:
+def _reject_rows(
+    frame, columns, book: Portfolio, readable: pd.Series, base_key: str, rejects: _Rejections
+) -> pd.Series:
     """Apply hard limits and cleaning rules; returns bool (n,): rows that break none."""
     keep = np.ones(len(frame), dtype=bool)
     keys = _key_values(frame, base_key)
@@ -545,7 +553,9 @@ def check_applications(frame: pd.DataFrame, book: Portfolio, file: str) -> Appli
         if name not in frame.columns and column.derive and all(s in frame.columns for s in sources(column.derive)):
             wanted |= {source: book.columns[source] for source in sources(column.derive)}
     needed = {
-        n: c for n, c in book.inputs.items() if c.role == "input" and not (c.derive and set(sources(c.derive)) <= set(wanted))
+        n: c
+        for n, c in book.inputs.items()
+        if c.role == "input" and not (c.derive and set(sources(c.derive)) <= set(wanted))
     }
     _require_columns(frame, needed, file)
     id_name = book.application_id if book.application_id in frame.columns else ""

@@ -112,7 +112,5 @@ def fit_tree_design(columns: Columns, names, book: Portfolio, *, impute: bool = 
     monotone = [direction[book.columns[name].risk] for name in numbers] + [0] * len(levels)
     medians = None
     if impute:
-        medians = tuple(
-            float(np.nanmedian(columns[n])) if np.isfinite(columns[n]).any() else 0.0 for n in numbers
-        )
+        medians = tuple(float(np.nanmedian(columns[n])) if np.isfinite(columns[n]).any() else 0.0 for n in numbers)
     return TreeDesign(tuple(numbers), tuple(levels), tuple(monotone), medians)

@@ -75,7 +75,9 @@ def select(
     for name, column in book.columns.items():
         value, status, reason = vif["vif"].get(name, np.nan), "out", ""
         if column.role in ("id", "target", "date"):
-            reason = {"id": "identifier", "target": "the outcome itself", "date": "date of the observation"}[column.role]
+            reason = {"id": "identifier", "target": "the outcome itself", "date": "date of the observation"}[
+                column.role
+            ]
         elif not column.known_at_application:
             reason = "not known at application"
         elif name in book.restricted and book.restricted[name].use == "audit":

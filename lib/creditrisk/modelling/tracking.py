@@ -5,8 +5,10 @@ The tracking database is made once under a lock, because MLflow's first use by t
 
 from __future__ import annotations
 
+import io
+import logging
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 
 from filelock import FileLock
@@ -29,6 +31,8 @@ def ensure_experiment() -> str:
     """Make database and experiment where they are missing; returns the experiment's id."""
     import mlflow
 
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     folder = settings().runs_dir
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".mlflow.lock"):
@@ -70,7 +74,9 @@ def log_attempts(fitted, files: list[Path], tags: dict[str, str]) -> dict[str, s
     return ids
 
 
-def register_models(portfolio: str, paths: dict[str, str], runs: dict[str, str], aliases: dict[str, str]) -> dict[str, str]:
+def register_models(
+    portfolio: str, paths: dict[str, str], runs: dict[str, str], aliases: dict[str, str]
+) -> dict[str, str]:
     """Register model files under the portfolio's name and mirror the manifest's aliases.
 
     `paths` and `runs` are by version (v1, v2); `aliases` maps alias to version. The files are served by the package
@@ -82,13 +88,14 @@ def register_models(portfolio: str, paths: dict[str, str], runs: dict[str, str],
     numbers = {}
     for version, path in paths.items():
         with mlflow.start_run(run_id=runs[version]):
-            info = mlflow.pyfunc.log_model(
-                name=f"model_data_{version}",
-                loader_module="creditrisk.serving.model",
-                data_path=str(path),
-                pip_requirements=["creditrisk"],
-                registered_model_name=portfolio,
-            )
+            with redirect_stderr(io.StringIO()):  # MLflow announces every registration there
+                info = mlflow.pyfunc.log_model(
+                    name=f"model_data_{version}",
+                    loader_module="creditrisk.serving.model",
+                    data_path=str(path),
+                    pip_requirements=["creditrisk"],
+                    registered_model_name=portfolio,
+                )
         numbers[version] = str(info.registered_model_version)
     client = mlflow.MlflowClient()
     for version, number in numbers.items():

@@ -53,7 +53,12 @@ class Split:
         rows = []
         for part in ("train", "calibration", "test"):
             index = getattr(self, part)
-            row = {"part": part, "rows": len(index), "bads": int(book.bad[index].sum()), "bad_rate": book.bad[index].mean()}
+            row = {
+                "part": part,
+                "rows": len(index),
+                "bads": int(book.bad[index].sum()),
+                "bad_rate": book.bad[index].mean(),
+            }
             if book.dates is not None:
                 dates = book.dates.iloc[index]
                 row |= {"from": f"{dates.min():%Y-%m-%d}", "to": f"{dates.max():%Y-%m-%d}"}
@@ -210,11 +215,8 @@ def choose(fitted: list[Fitted]) -> dict[str, tuple[Fitted, str]]:
         gain = np.array(resampled.cv_auc) - np.array(plain.cv_auc)
         error = gain.std(ddof=1) / np.sqrt(len(gain))
         earns = gain.mean() > max(2 * error, MATERIAL_GAIN)
-        why = (
-            f"SMOTETomek changes cross-validated AUC by {gain.mean():+.4f} (standard error {error:.4f}): "
-            + ("it is used" if earns else "it is not used")
+        why = f"SMOTETomek changes cross-validated AUC by {gain.mean():+.4f} (standard error {error:.4f}): " + (
+            "it is used" if earns else "it is not used"
         )
         chosen[version] = (resampled if earns else plain, why)
     return chosen
-
-

@@ -23,6 +23,11 @@ def check_rows(data: ModelData, rows: list[dict]) -> DriftReport:
     return compare(Baseline.from_dict(data.baseline), pd.DataFrame([row["features"] for row in rows]))
 
 
+def check_features(data: ModelData, features: dict) -> DriftReport:
+    """Compare features of a scored file, column -> (n,), with the model's baseline."""
+    return compare(Baseline.from_dict(data.baseline), pd.DataFrame(features))
+
+
 def report_record(report: DriftReport, rows: list[dict] | None = None) -> ReportRecord:
     """A drift report as the log stores it."""
     first, last = (rows[0]["id"], rows[-1]["id"]) if rows else (None, None)
@@ -48,13 +53,19 @@ def run_due_checks(log: PredictionLog, model_of: Callable[[Check], ModelData], o
             rows = log.rows_of_check(check)
             log.finish_check(check, report_record(check_rows(model_of(check), rows), rows))
             done += 1
-        except CreditRiskError as error:
-            logger.warning("drift check %s of model %s failed: %s", check.bucket, check.model_version, error)
-            log.fail_check(check, str(error))
+        except Exception as error:  # whatever it is, the other checks go on and the cause stays with this one
+            cause = _cause(error)
+            logger.warning("drift check %s of model %s failed: %s", check.bucket, check.model_version, cause)
+            log.fail_check(check, cause)
             if key in tried:
                 break
             tried.add(key)
     return done
+
+
+def _cause(error: Exception) -> str:
+    """Why something failed; the message of a foreign error may quote applications, which no log file may hold."""
+    return str(error) if isinstance(error, CreditRiskError) else type(error).__name__
 
 
 class CheckWorker:
@@ -79,10 +90,14 @@ class CheckWorker:
         self._thread.join(timeout=10)
 
     def _run(self) -> None:
+        away = False
         while not self._stop.is_set():
             try:
                 run_due_checks(self._log, self._model_of, self._owner)
-            except Exception:  # the log may be away for a while; the next round tries again
-                logger.warning("drift checks cannot reach the prediction log", exc_info=True)
+                away = False
+            except Exception as error:  # the log may be away for a while; the next round tries again
+                if not away:
+                    logger.warning("drift checks are held up until the prediction log answers: %s", _cause(error))
+                away = True
             self._wake.wait(self._every)
             self._wake.clear()

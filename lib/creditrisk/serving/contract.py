@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, Strict, create_model
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    StringConstraints,
+    create_model,
+)
 
 from creditrisk.data.portfolio import Column, Portfolio, parse_portfolio
 
 ID_LENGTH = 200
+UTMOST = 1e15
+"""Numbers without a limit of their own are refused beyond this: a double holds whole numbers exactly up to there."""
 
 
 def application_model(book: Portfolio) -> type[BaseModel]:
@@ -28,17 +41,64 @@ def _model(text: str, source: str) -> type[BaseModel]:
         names = AliasChoices(*dict.fromkeys(["application_id", book.application_id]))
         about = "The lender's own identifier of the application; sending it again does not make a second prediction."
         fields["application_id"] = (
-            Annotated[str, BeforeValidator(_id_text), Field(min_length=1, max_length=ID_LENGTH)] | None,
+            Annotated[
+                str,
+                StringConstraints(strip_whitespace=True, min_length=1, max_length=ID_LENGTH),
+                BeforeValidator(_id_text),
+                AfterValidator(_without_nul),
+            ]
+            | None,
             Field(default=None, validation_alias=names, description=about),
         )
-    return create_model("Application", __config__=ConfigDict(extra="forbid", title=f"Application, {book.title}"), **fields)
+    config = ConfigDict(extra="forbid", title=f"Application, {book.title}")
+    return create_model("Application", __config__=config, **fields)
+
+
+def wire_name(name: str, column: Column) -> str:
+    """The name of an input in requests, answers and logged inputs."""
+    return column.wire or name
+
+
+def allowed_in_words(column: Column) -> str:
+    """What a request may say for an input, as in `a whole number from 18 to 100`."""
+    if column.kind == "category":
+        return "one of " + ", ".join(column.levels)
+    low, above, high = column.min, column.above, column.max
+    parts = [f"above {number_in_words(above)}"] if above is not None else []
+    if low is not None and high is not None:
+        parts.append(f"from {number_in_words(low)} to {number_in_words(high)}")
+    elif low is not None:
+        parts.append(f"of {number_in_words(low)} or more")
+    elif high is not None:
+        parts.append(f"at most {number_in_words(high)}" if parts else f"of {number_in_words(high)} or less")
+    return " ".join(["a whole number" if column.kind == "integer" else "a number", " and ".join(parts)]).strip()
+
+
+def soft_limit_warnings(inputs: Mapping[str, Any], book: Portfolio) -> list[str]:
+    """One sentence for each input (by wire name) beyond its soft limit; such an application is scored."""
+    found = []
+    for name, column in book.inputs.items():
+        wire = wire_name(name, column)
+        value = inputs.get(wire)
+        if value is None or not column.is_numeric:
+            continue
+        for limit, word, sign in ((column.warn_below, "below", -1), (column.warn_above, "above", 1)):
+            if limit is not None and sign * value > sign * limit:
+                found.append(
+                    f"{wire} {number_in_words(value)} is {word} {number_in_words(limit)}, "
+                    "beyond what the model has seen much of"
+                )
+    return found
+
+
+def number_in_words(value: float) -> str:
+    """A number as people read it: 12,000,000 and 0.5."""
+    return f"{int(value):,}" if float(value).is_integer() else f"{value:,.12g}"
 
 
 def example_application(book: Portfolio) -> dict:
     """A valid application by wire name: the portfolio's defaults, else something inside the limits."""
-    return {
-        column.wire or name: _example(column) for name, column in book.inputs.items() if column.role == "input"
-    }
+    return {wire_name(name, column): _example(column) for name, column in book.inputs.items() if column.role == "input"}
 
 
 def _example(column: Column) -> Any:
@@ -53,17 +113,18 @@ def _field(name: str, column: Column) -> tuple[Any, Any]:
     about = ". ".join(
         part for part in (column.label, column.help, f"Unit: {column.unit}" if column.unit else "") if part
     )
-    names = AliasChoices(*dict.fromkeys([column.wire or name, name, *column.also_called]))
+    names = AliasChoices(*dict.fromkeys([wire_name(name, column), name, *column.also_called]))
     if column.kind == "category":
         annotation: Any = Annotated[Literal[column.levels], BeforeValidator(_level_of(column))]
     else:
         limits = {"ge": column.min, "le": column.max, "gt": column.above}
         kept = {key: int(v) if column.kind == "integer" else v for key, v in limits.items() if v is not None}
         if column.kind == "integer":
-            bounded = {"ge": -(10**15), "le": 10**15} | kept
+            bounded = {"ge": -int(UTMOST), "le": int(UTMOST)} | kept
             annotation = Annotated[int, BeforeValidator(_whole), Strict(), Field(**bounded)]
         else:
-            annotation = Annotated[float, Strict(), Field(allow_inf_nan=False, **({"le": 1e15, "ge": -1e15} | kept))]
+            bounded = {"ge": -UTMOST, "le": UTMOST} | kept
+            annotation = Annotated[float, Strict(), Field(allow_inf_nan=False, **bounded)]
     if column.role == "input":
         return annotation, Field(validation_alias=names, description=about)
     return annotation | None, Field(default=None, validation_alias=names, description=about)
@@ -71,11 +132,17 @@ def _field(name: str, column: Column) -> tuple[Any, Any]:
 
 def _whole(value: Any) -> Any:
     """12.0 is 12; everything else is left to the check."""
-    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else value
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= UTMOST else value
 
 
 def _id_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("holds a NUL character, which no database stores")
+    return text
 
 
 def _level_of(column: Column):

@@ -275,7 +275,8 @@ class PredictionLog:
         # Locked in one order, so that two writers with the same models cannot wait for each other.
         counters = {model: self._lock_counter(connection, model) for model in sorted(counted)}
         last = {model: n for model, (n, _) in counters.items()}
-        stored = self._stored_ids(connection, [record.dedupe_key for record in records if record.dedupe_key])
+        keys = [record.dedupe_key for record in records if record.dedupe_key is not None]
+        stored = self._stored_ids(connection, keys)
         ids, inserted, rows = [], [], []
         for record in records:
             known = stored.get(record.dedupe_key) if record.dedupe_key is not None else None
@@ -466,6 +467,11 @@ class PredictionLog:
         """
         wanted = {"model_version": model_version, "model_sha256": model_sha256, "purpose": purpose}
         return self._page(PREDICTIONS, limit, before_id, after_id, newest_first, wanted)
+
+    def prediction(self, prediction_id: str) -> dict[str, Any] | None:
+        """One prediction as a dict of all columns; None when there is none with this id."""
+        found = self._read(sa.select(PREDICTIONS).where(PREDICTIONS.c.prediction_id == prediction_id))
+        return found[0] if found else None
 
     def reports(
         self,

@@ -132,7 +132,9 @@ def library_versions() -> dict[str, str]:
     return found
 
 
-def make_test_vectors(model: PDModel, inputs: dict[str, np.ndarray], columns: dict[str, np.ndarray], rows: int = 16) -> dict:
+def make_test_vectors(
+    model: PDModel, inputs: dict[str, np.ndarray], columns: dict[str, np.ndarray], rows: int = 16
+) -> dict:
     """Inputs spread over the PDs of a sample, and the PD of each: what a loader replays."""
     pds = model.pd(columns)
     picked = np.argsort(pds, kind="stable")[np.linspace(0, len(pds) - 1, rows).astype(int)]
@@ -233,7 +235,11 @@ def _write(fs, path: str, content: bytes) -> None:
 
 def _locked(fs, root: str):
     """One writer at a time in a local folder."""
-    return FileLock(f"{root}/.lock") if _is_local(fs) else FileLock(Path(tempfile.gettempdir()) / "creditrisk-artifacts.lock")
+    return (
+        FileLock(f"{root}/.lock")
+        if _is_local(fs)
+        else FileLock(Path(tempfile.gettempdir()) / "creditrisk-artifacts.lock")
+    )
 
 
 # --- Reading ----------------------------------------------------------------------------------------------------------
@@ -301,6 +307,26 @@ def load_model(name: str = CHAMPION, folder: str = "") -> ModelData:
     if not fs.exists(path):
         raise ArtifactError(f"{path}: the manifest names this file, but it is not there")
     return read_model(fs.cat_file(path), entry["file"], entry["sha256"])
+
+
+def load_exact(version: str, sha256: str, folder: str = "") -> ModelData:
+    """Load and verify the very model that made a prediction, published now or archived since.
+
+    Raises ArtifactError when the folder holds no such file, and as `load_model` does.
+    """
+    folder = folder or settings().artifacts_dir
+    fs, root = fsspec.core.url_to_fs(folder)
+    manifest = read_manifest(folder)
+    published = [entry | {"version": name} for name, entry in manifest["models"].items()]
+    kept = [*published, *reversed(manifest.get("archived", []))]
+    listed = [entry for entry in kept if (entry["version"], entry["sha256"]) == (version, sha256)]
+    for entry in listed:
+        if fs.exists(path := f"{root}/{entry['file']}"):
+            return read_model(fs.cat_file(path), entry["file"], sha256)
+    wrong = f"names {listed[0]['file']}, which is not there" if listed else "lists no such file, published or archived"
+    raise ArtifactError(
+        f"model {version} with SHA-256 {sha256[:12]}... is not in {folder}: the manifest {wrong}; put the file back"
+    )
 
 
 def read_model(content: bytes, what: str, sha256: str) -> ModelData:

@@ -87,6 +87,33 @@ class Scorer:
         )
 
 
+def dedupe_key(data: ModelData, application_id: str) -> str:
+    """The key under which one application is one prediction of one model, however often it is sent."""
+    return f"app:{data.version}:{data.sha256[:16]}:{application_id}"
+
+
+def file_records(
+    scorer: Scorer, applications: Applications, scored: Scored, *, run: str, file_sha256: str
+) -> list[PredictionRecord]:
+    """Log rows of a scored file. The same file, or the same application, scored again has the same keys."""
+    data = scorer.data
+    wire = {name: column.wire or name for name, column in data.portfolio.inputs.items()}
+    inputs = applications.frame.rename(columns=wire).astype("object")
+    inputs = inputs.where(inputs.notna(), None).to_dict("records")
+    records = []
+    for i, row in enumerate(applications.rows):
+        known = applications.ids is not None and pd.notna(applications.ids.iloc[i])
+        given = applications.ids.iloc[i] if known else None
+        by_row = f"file:{data.version}:{data.sha256[:16]}:{file_sha256[:16]}:{row}"
+        key = dedupe_key(data, given) if known else by_row
+        records.append(
+            scorer.record(
+                scored, i, inputs[i], purpose="file", source="file", run=run, application_id=given, dedupe_key=key
+            )
+        )
+    return records
+
+
 def scored_table(applications: Applications, scored: Scored) -> pd.DataFrame:
     """What a scored file holds: row, application_id, inputs, PD, score, rating, grade, reasons."""
     table = pd.DataFrame({"row": applications.rows})

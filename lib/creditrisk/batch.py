@@ -1,0 +1,143 @@
+"""Files and windows as the scoring and drift notebooks handle them: read, log, check once, store."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import fsspec
+import pandas as pd
+
+from creditrisk.data.portfolio import Portfolio
+from creditrisk.data.sample import make_applications
+from creditrisk.data.source import EMBEDDED
+from creditrisk.data.tables import Applications, check_applications, read_file
+from creditrisk.errors import DataError, LogError
+from creditrisk.monitoring.checks import check_features, report_record
+from creditrisk.monitoring.drift import DriftReport
+from creditrisk.runs import RunFolder
+from creditrisk.serving.log import PredictionLog, ReportRecord, migrate
+from creditrisk.serving.model import ModelData
+from creditrisk.serving.scorer import Scored, Scorer, file_records
+from creditrisk.settings import settings
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """A file as delivered: its values, its name for messages, and the hash of its content."""
+
+    frame: pd.DataFrame
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Logged:
+    """What logging a file did: predictions added, predictions already there, and the check of the file."""
+
+    new: int
+    known: int
+    report: DriftReport
+
+
+@dataclass(frozen=True)
+class Window:
+    """Features of some predictions, column -> (n,), and where they came from. `rows` are log rows, if any."""
+
+    features: dict
+    key: str
+    description: str
+    rows: list[dict] | None
+    rejected: pd.DataFrame
+
+
+def open_log() -> PredictionLog:
+    """The prediction log of the settings, created or migrated first."""
+    url = settings().log_url
+    migrate(url)
+    return PredictionLog(url, settings().drift_period)
+
+
+def read_applications(path: str, book: Portfolio) -> Delivered:
+    """A file of applications, or the embedded ones when `path` is empty."""
+    if path:
+        fs, root = fsspec.core.url_to_fs(path)
+        frame = read_file(path)
+        return Delivered(frame, Path(root).name, hashlib.sha256(fs.cat_file(root)).hexdigest())
+    if book.name != EMBEDDED:
+        raise DataError(
+            f"applications is empty, and the embedded ones fit {EMBEDDED!r} only, not {book.name!r}; give a file"
+        )
+    frame = make_applications()
+    content = pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes()
+    return Delivered(frame, "embedded applications", hashlib.sha256(content).hexdigest())
+
+
+def write_scored(table: pd.DataFrame, output: str, run: RunFolder) -> Path:
+    """Write the scored table to `output` (.csv or .parquet), or to scored.parquet in the run folder."""
+    target = Path(output) if output else run.file("scored.parquet")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.suffix == ".csv":
+        table.to_csv(target, index=False)
+    else:
+        table.to_parquet(target, index=False)
+    return target
+
+
+def log_file(scorer: Scorer, checked: Applications, scored: Scored, run: str, file_sha256: str) -> Logged:
+    """Log a scored file in one transaction and check it once, as a whole, against the model's baseline."""
+    report = check_features(scorer.data, scored.features)
+    log = open_log()
+    try:
+        added = log.append(file_records(scorer, checked, scored, run=run, file_sha256=file_sha256))
+        if len(scored):
+            _store(log, scorer.data, "file", f"file-{file_sha256[:16]}", report_record(report))
+    finally:
+        log.close()
+    new = sum(added.inserted)
+    return Logged(new, len(added.inserted) - new, report)
+
+
+def current_window(data: ModelData, window: int, path: str) -> Window:
+    """The last predictions of a model in the log, or the accepted rows of a file.
+
+    Raises LogError when the model has made no prediction yet.
+    """
+    if path:
+        delivered = read_applications(path, data.portfolio)
+        checked = check_applications(delivered.frame, data.portfolio, delivered.name)
+        features = Scorer(data).score_frame(checked.frame).features
+        text = f"{len(checked.frame):,} of {checked.received:,} rows of {delivered.name}; the others were rejected"
+        return Window(features, f"file-{delivered.sha256[:16]}", text, None, checked.rejected)
+    log = open_log()
+    try:
+        rows = log.window(data.version, data.sha256, window, purposes=("production", "file"))
+    finally:
+        log.close()
+    if not rows:
+        raise LogError(
+            f"model {data.version} has no prediction in the log yet; run `creditrisk score`, call the API, "
+            "or give a file with -p current FILE"
+        )
+    features = pd.DataFrame([row["features"] for row in rows])
+    text = f"logged from {rows[0]['created_at']:%Y-%m-%d %H:%M} to {rows[-1]['created_at']:%Y-%m-%d %H:%M} UTC"
+    if len(rows) < window:
+        text += f"; the log holds {len(rows):,} predictions of this model, fewer than the window of {window:,}"
+    key = f"predictions-{rows[0]['id']}-{rows[-1]['id']}"
+    return Window({name: features[name] for name in features}, key, text, rows, pd.DataFrame())
+
+
+def store_window(data: ModelData, report: DriftReport, taken: Window) -> int:
+    """Keep the report in `drift_reports`; the same window again is the same row. Returns its id."""
+    log = open_log()
+    try:
+        return _store(log, data, "notebook", taken.key, report_record(report, taken.rows))
+    finally:
+        log.close()
+
+
+def _store(log: PredictionLog, data: ModelData, trigger: str, key: str, report: ReportRecord) -> int:
+    return log.store_report(
+        report, model_version=data.version, model_sha256=data.sha256, trigger=trigger, window_key=key
+    )

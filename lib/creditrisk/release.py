@@ -1,0 +1,89 @@
+"""From a chosen model to a version that can be served: baseline, reasons, test vectors, figures, in one artifact."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import numpy as np
+
+from creditrisk.data.sample import SampleBook
+from creditrisk.modelling.attempts import Fitted
+from creditrisk.modelling.metrics import auc
+from creditrisk.modelling.scorecard import Reasons
+from creditrisk.modelling.train import Training
+from creditrisk.monitoring.drift import Baseline
+from creditrisk.serving.model import ModelData, library_versions, make_test_vectors
+
+
+def make_model_data(version: str, fitted: Fitted, why: str, training: Training, run: str) -> ModelData:
+    """A model version with its training baseline: the development rows, features before encoding."""
+    portfolio = training.book.portfolio
+    rows = training.part("development")
+    frame = training.book.frame.iloc[np.sort(np.concatenate([training.split.train, training.split.calibration]))]
+    inputs = {name: rows.columns[name] for name in portfolio.inputs}
+    return ModelData(
+        version=version,
+        portfolio=portfolio,
+        model=fitted.model,
+        reasons=Reasons.fit(fitted.model, rows.columns, portfolio),
+        threshold=fitted.threshold,
+        baseline=Baseline.fit(frame[list(fitted.model.features)]).to_dict(),
+        metrics={"test": fitted.test, "raw": fitted.raw, "cv": _folds(fitted)},
+        training={
+            "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            "run": run,
+            "attempt": fitted.attempt.name,
+            "params": fitted.attempt.params,
+            "resampling": fitted.attempt.resampling,
+            "why": why,
+            "split": training.split.description,
+            "seed": training.seed,
+            "rows": {part: len(getattr(training.split, part)) for part in ("train", "calibration", "test")},
+        },
+        versions=library_versions(),
+        test_vectors=make_test_vectors(fitted.model, inputs, rows.columns),
+    )
+
+
+def _folds(fitted: Fitted) -> dict:
+    return {"auc": float(np.mean(fitted.cv_auc)), "folds": [float(value) for value in fitted.cv_auc]}
+
+
+def oracle_on_test(sample: SampleBook, training: Training) -> float:
+    """AUC of the embedded book's true PDs on the test rows: what no model can beat but by luck."""
+    loans = sample.loans["loan_id"]
+    true_pd = dict(zip(loans, sample.true_pd, strict=True))
+    tested = training.book.frame["loan_id"].iloc[training.split.test]
+    return auc(training.book.bad[training.split.test], tested.map(true_pd).to_numpy())
+
+
+def training_result(
+    fitted: list[Fitted], models: dict[str, ModelData], training: Training, sample: SampleBook | None
+) -> dict:
+    """What result.json of a training run says."""
+    book = training.book
+    result = {
+        "portfolio": book.portfolio.name,
+        "data": {
+            "received": book.received,
+            "rejected": book.rejected_rows,
+            "set_aside": book.set_aside,
+            "kept": len(book.frame),
+            "joins": [vars(join) for join in book.joins],
+        },
+        "split": training.split.description,
+        "attempts": [one.summary() for one in fitted],
+        "models": {
+            version: {
+                "attempt": data.training["attempt"],
+                "why": data.training["why"],
+                "features": list(data.features),
+                "calibration": data.model.calibration.to_dict(),
+                **data.metrics,
+            }
+            for version, data in models.items()
+        },
+    }
+    if sample is not None:
+        result["oracle"] = {"auc": oracle_on_test(sample, training), "book_auc": sample.oracle_auc}
+    return result

@@ -1,0 +1,173 @@
+"""What the API answers when it cannot do what was asked: never a client's input, always the way out."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from creditrisk.data.portfolio import Portfolio
+from creditrisk.errors import LogError
+from creditrisk.serving.contract import ID_LENGTH, UTMOST, allowed_in_words, number_in_words, wire_name
+
+logger = logging.getLogger(__name__)
+
+MOST_MISTAKES = 20
+MOST_LETTERS = 60
+RETRY_SECONDS = 5
+NO_LOG = (
+    "the prediction log is not available, and a prediction exists only once it is logged: none is answered. "
+    "Send the request again later; with an application_id it cannot count twice"
+)
+IN_WORDS = {
+    400: "the body cannot be read: it is not UTF-8, is nested too deeply, or holds a number of thousands of digits",
+    404: "there is nothing at this address; GET / lists what there is",
+    405: "this address does not take this method; GET / lists what there is",
+}
+
+
+class Mistake(BaseModel):
+    """One thing that is wrong with a request."""
+
+    loc: list[str | int] = Field(description="Where: body or query, then the field.")
+    msg: str = Field(description="What is wrong and what is allowed.")
+    type: str = Field(description="The kind of mistake, for programs.")
+
+
+class Mistakes(BaseModel):
+    """Why a request was refused; it was neither scored nor logged."""
+
+    detail: list[Mistake]
+
+
+class Problem(BaseModel):
+    """Why a request was not answered."""
+
+    detail: str
+
+
+class BodyLimit:
+    """ASGI middleware: a request body of more than `most` bytes is answered with 413, announced length or not."""
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self.app, self.most = app, most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        announced = dict(scope["headers"]).get(b"content-length", b"")
+        too_long = announced.isdigit() and (len(announced) > 15 or int(announced) > self.most)
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            if too_long:
+                raise self._refusal()
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self.most:
+                raise self._refusal()
+            return message
+
+        await self.app(scope, counted, send)
+
+    def _refusal(self) -> HTTPException:
+        # Closing spares reading the rest of a body that nobody wants.
+        return HTTPException(
+            413,
+            f"the body has more than {self.most:,} bytes; send one application per request",
+            headers={"Connection": "close"},
+        )
+
+
+def explain_problems(app: FastAPI, book: Portfolio) -> None:
+    """Have `app` answer mistakes, unknown addresses and an absent log in words."""
+
+    async def mistaken(request: Request, error: RequestValidationError) -> JSONResponse:
+        sent_as = request.headers.get("content-type", "").lower()
+        is_json = sent_as.startswith("application/") and "json" in sent_as
+        return JSONResponse({"detail": mistakes_in_words(error.errors(), book, is_json)}, 422)
+
+    async def refused(request: Request, error: StarletteHTTPException) -> JSONResponse:
+        detail = IN_WORDS.get(error.status_code, error.detail)
+        return JSONResponse({"detail": detail}, error.status_code, error.headers)
+
+    async def no_log(request: Request, error: LogError) -> JSONResponse:
+        logger.warning("%s %s was not answered: %s", request.method, request.url.path, error)
+        return JSONResponse({"detail": NO_LOG}, 503, {"Retry-After": str(RETRY_SECONDS)})
+
+    app.add_exception_handler(RequestValidationError, mistaken)
+    app.add_exception_handler(StarletteHTTPException, refused)
+    app.add_exception_handler(LogError, no_log)
+
+
+def mistakes_in_words(errors: Sequence[Mapping[str, Any]], book: Portfolio, is_json: bool) -> list[dict]:
+    """Validation errors as {loc, msg, type}, the first ones; `is_json` tells whether the body came as JSON."""
+    found = []
+    for error in errors[:MOST_MISTAKES]:
+        where, *path = error["loc"]
+        message = _of_body(error, book, path, is_json) if where == "body" else _of_query(error, path)
+        loc = [where, *(_shown(part) for part in path)]
+        found.append({"loc": loc, "msg": message, "type": error["type"]})
+    if len(errors) > MOST_MISTAKES:
+        more = f"and {len(errors) - MOST_MISTAKES:,} more mistakes"
+        found.append({"loc": ["body"], "msg": more, "type": "too_many_mistakes"})
+    return found
+
+
+def _of_query(error: Mapping[str, Any], path: list) -> str:
+    message = error["msg"].replace("Input should be", "must be", 1)
+    return f"{_shown(path[0]) if path else 'the query'} {message}"
+
+
+def _of_body(error: Mapping[str, Any], book: Portfolio, path: list, is_json: bool) -> str:
+    kind = error["type"]
+    if kind == "json_invalid":
+        return f"the body is not valid JSON: {error['ctx']['error']} at character {path[0]}"
+    if not path:
+        if kind == "missing":
+            return "the body is empty; send one application as a JSON object"
+        if not is_json:
+            return "send the application as JSON, with the header Content-Type: application/json"
+        return "the body must be one JSON object in valid Unicode: the fields of one application"
+    name = path[0]
+    known = {wire_name(n, column): column for n, column in book.inputs.items()}
+    column = known.get(name) or book.inputs.get(book.wire_names.get(name, ""))
+    if kind == "extra_forbidden":
+        return _unexpected(name, book, known, column is not None)
+    if column is None:
+        return f"{_shown(name)} must be a text of 1 to {ID_LENGTH} characters, without NUL characters"
+    if kind == "missing":
+        return f"{name} is missing: {allowed_in_words(column)} is needed"
+    beyond = (kind == "less_than_equal" and column.max is None) or (
+        kind == "greater_than_equal" and column.min is None
+    )
+    utmost = f", and not beyond {number_in_words(UTMOST)} either way" if beyond else ""
+    return f"{name} must be {allowed_in_words(column)}{utmost}"
+
+
+def _unexpected(name: Any, book: Portfolio, known: Mapping[str, Any], is_other_name: bool) -> str:
+    if is_other_name:
+        column = book.wire_names[name]
+        return f"{name} is another name of {wire_name(column, book.inputs[column])}; send one of them"
+    names = [*known, *(["application_id"] if book.application_id else [])]
+    near = difflib.get_close_matches(str(_shown(name)), names, 1)
+    hint = f"did you mean {near[0]}? Known are" if near else "known are"
+    return f"{_shown(name)} is an unknown field; {hint} {', '.join(names)}"
+
+
+def _shown(part: Any) -> str | int:
+    """A part of a path as it can be answered: short, and text that can be encoded."""
+    if not isinstance(part, str):
+        return part
+    text = part.encode("utf-8", "replace").decode()
+    return text if len(text) <= MOST_LETTERS else text[:MOST_LETTERS] + "..."

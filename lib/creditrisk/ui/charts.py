@@ -1,0 +1,168 @@
+"""Static charts and tables for notebooks and reports. Every figure is a PNG, so a report needs no kernel."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from IPython.display import Image
+from matplotlib.figure import Figure
+
+from creditrisk.binning.bins import Bins
+from creditrisk.data.portfolio import Portfolio
+
+INK, SOFT, GRID = "#1d2733", "#5a6675", "#d9dee5"
+BLUE, ORANGE, RED, GREEN = "#1f5f99", "#c8641b", "#a3262a", "#2b7a4b"
+RATING_COLOURS = (RED, ORANGE, BLUE, GREEN)
+_WIDTH = 7.6
+
+
+def _figure(height: float, columns: int = 1, rows: int = 1, width: float = _WIDTH):
+    figure = Figure(figsize=(width, height), dpi=160, layout="constrained")
+    axes = np.atleast_1d(figure.subplots(rows, columns)).ravel()
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.spines[["left", "bottom"]].set_color(GRID)
+        axis.tick_params(colors=SOFT, labelsize=8)
+    return figure, axes
+
+
+def _png(figure: Figure, alt: str) -> Image:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return Image(buffer.getvalue(), width=int(figure.get_figwidth() * 100), alt=alt)
+
+
+def iv_bars(funnel: pd.DataFrame, book: Portfolio, min_iv: float = 0.02) -> Image:
+    """Information value of each candidate."""
+    shown = funnel.dropna(subset="iv").sort_values("iv")
+    figure, (axis,) = _figure(0.26 * len(shown) + 0.8)
+    colours = [BLUE if status == "scorecard" else SOFT for status in shown["status"]]
+    labels = [book.columns[name].label or name for name in shown["column"]]
+    axis.barh(labels, shown["iv"], color=colours)
+    axis.bar_label(axis.containers[0], fmt="%.3f", fontsize=7, color=SOFT, padding=3)
+    axis.axvline(min_iv, color=ORANGE, linewidth=1, linestyle="--")
+    axis.set_xlabel(
+        f"Information value (dashed: {min_iv:g}, the least a scorecard variable needs)", fontsize=8, color=SOFT
+    )
+    return _png(figure, "Information value by variable")
+
+
+def bin_charts(bins: Sequence[Bins], book: Portfolio, columns: int = 2) -> Image:
+    """Share of rows (bars) and bad rate (line) over the bins of some variables."""
+    rows = -(-len(bins) // columns)
+    figure, axes = _figure(2.1 * rows, columns, rows)
+    for axis, variable in zip(axes, bins, strict=False):
+        table = variable.table()
+        axis.bar(range(len(table)), table["count_share"], color=GRID)
+        rate = axis.twinx()
+        rate.plot(range(len(table)), table["bad_rate"], color=ORANGE, marker="o", markersize=3, linewidth=1.4)
+        rate.set_ylim(bottom=0)
+        rate.spines[["top"]].set_visible(False)
+        rate.spines[["left", "bottom", "right"]].set_color(GRID)
+        rate.tick_params(colors=ORANGE, labelsize=7)
+        rate.yaxis.set_major_formatter(_percent)
+        axis.yaxis.set_major_formatter(_percent)
+        axis.set_xticks(range(len(table)), [_cut(label) for label in table["bin"]], rotation=30, ha="right", fontsize=6)
+        label = book.columns[variable.name].label or variable.name
+        axis.set_title(f"{label}: IV {variable.iv:.3f}", fontsize=9, loc="left")
+    for axis in axes[len(bins) :]:
+        axis.set_visible(False)
+    figure.supylabel("share of rows (bars), bad rate (line)", fontsize=7, color=SOFT)
+    return _png(figure, "Share of rows and bad rate by bin")
+
+
+def calibration_chart(parts: dict[str, tuple[np.ndarray, np.ndarray]], groups: int = 10) -> Image:
+    """Observed bad rate against mean PD in equal groups of rows, on logarithmic axes; parts are name -> (bad, pd)."""
+    figure, axes = _figure(3.2, len(parts))
+    for axis, (name, (bad, pds)) in zip(axes, parts.items(), strict=True):
+        order = np.array_split(np.argsort(pds, kind="stable"), groups)
+        mean = np.array([pds[g].mean() for g in order])
+        seen = np.array([bad[g].mean() for g in order])
+        size = np.array([len(g) for g in order])
+        error = 1.96 * np.sqrt(np.maximum(seen * (1 - seen), 1e-12) / size)
+        shown = seen > 0
+        low = max(mean[shown].min() / 2, 1e-5) if shown.any() else 1e-4
+        axis.plot([low, 1], [low, 1], color=SOFT, linewidth=1, linestyle="--")
+        axis.errorbar(
+            mean[shown], seen[shown], yerr=np.minimum(error[shown], seen[shown] * 0.95), fmt="o", color=BLUE,
+            markersize=4, linewidth=1, capsize=2,
+        )  # fmt: skip
+        axis.set(xscale="log", yscale="log", xlim=(low, 1), ylim=(low, 1))
+        axis.set_xlabel("mean PD", fontsize=8, color=SOFT)
+        axis.set_ylabel("bad rate", fontsize=8, color=SOFT)
+        hidden = int((~shown).sum())
+        axis.set_title(name + (f" ({hidden} groups without a bad)" if hidden else ""), fontsize=9, loc="left")
+    return _png(figure, "Calibration: bad rate against mean PD")
+
+
+def importance_chart(names: Sequence[str], sizes: np.ndarray, book: Portfolio) -> Image:
+    """Mean absolute contribution of each input to the log-odds."""
+    order = np.argsort(sizes)
+    figure, (axis,) = _figure(0.26 * len(names) + 0.7)
+    axis.barh([book.columns[names[i]].label or names[i] for i in order], sizes[order], color=BLUE)
+    axis.set_xlabel("mean absolute contribution to the log-odds of bad", fontsize=8, color=SOFT)
+    return _png(figure, "What the model relies on")
+
+
+def score_charts(scores: np.ndarray, ratings: np.ndarray, book: Portfolio) -> Image:
+    """Distribution of credit scores, and applications by rating."""
+    scale = book.scale
+    figure, (left, right) = _figure(2.6, 2)
+    left.hist(scores, bins=np.arange(scale.low, scale.high + 21, 20), color=BLUE)
+    for rating in scale.ratings[:-1]:
+        left.axvline(rating.below, color=GRID, linewidth=1)
+    left.set_xlabel("credit score (lines: rating bounds)", fontsize=8, color=SOFT)
+    left.set_ylabel("applications", fontsize=8, color=SOFT)
+    names = [rating.name for rating in scale.ratings]
+    counts = [int((ratings == name).sum()) for name in names]
+    bars = right.bar(names, counts, color=[RATING_COLOURS[i % 4] for i in range(len(names))])
+    right.bar_label(bars, [f"{count:,}" for count in counts], fontsize=8, color=SOFT)
+    right.set_ylabel("applications", fontsize=8, color=SOFT)
+    return _png(figure, "Score distribution and ratings")
+
+
+def drift_chart(columns: pd.DataFrame, book: Portfolio, limit: float) -> Image:
+    """Z of each numeric column with the limits of the rule."""
+    shown = columns.dropna(subset="z").iloc[::-1]
+    figure, (axis,) = _figure(0.27 * len(shown) + 0.8)
+    colours = [RED if flag else BLUE for flag in shown["z_flag"]]
+    labels = [(book.columns[n].label or n) if n in book.columns else n for n in shown["column"]]
+    axis.barh(labels, shown["z"], color=colours)
+    for side in (-limit, limit):
+        axis.axvline(side, color=ORANGE, linewidth=1, linestyle="--")
+    axis.axvline(0, color=SOFT, linewidth=0.8)
+    reach = max(limit * 1.15, float(shown["z"].abs().max()) * 1.1 if len(shown) else 0)
+    axis.set_xlim(-reach, reach)
+    axis.set_xlabel(f"Z: shift of the mean in training standard deviations (dashed: {limit:g})", fontsize=8, color=SOFT)
+    return _png(figure, "Z by column")
+
+
+def show(frame: pd.DataFrame, formats: dict[str, str] | None = None):
+    """A table without row numbers: text to the left, numbers with as many decimals as their size needs."""
+    formats = formats or {}
+    chosen = {name: formats.get(name, _number) for name in frame if pd.api.types.is_numeric_dtype(frame[name])}
+    words = [name for name in frame if name not in chosen]
+    styler = frame.style.hide(axis="index").format(chosen, na_rep="").format("{}", subset=words, na_rep="")
+    styler = styler.set_properties(subset=words, **{"text-align": "left"})
+    heads = [f"th.col{i}" for i, name in enumerate(frame) if name in words]
+    if heads:
+        styler = styler.set_table_styles([{"selector": ", ".join(heads), "props": "text-align: left"}])
+    return styler.set_uuid("table").set_table_attributes('class="dataframe"')
+
+
+def _number(value: float) -> str:
+    if pd.isna(value):
+        return ""
+    whole = isinstance(value, int | np.integer) or abs(value) >= 1_000
+    return f"{value:,.0f}" if whole else f"{value:,.3f}"
+
+
+def _percent(value: float, _position=None) -> str:
+    return f"{value:.0%}" if value >= 0.1 or value == 0 else f"{value:.1%}"
+
+
+def _cut(label: str, most: int = 18) -> str:
+    return label if len(label) <= most else label[: most - 1] + "…"

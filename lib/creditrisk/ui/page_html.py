@@ -1,0 +1,300 @@
+"""The parts of the page that are read, as HTML: functions of the state alone. Every text from outside is escaped."""
+
+from __future__ import annotations
+
+from html import escape
+
+from creditrisk.data.portfolio import Scale
+from creditrisk.monitoring.drift import Z_LIMIT
+from creditrisk.ui.form import Field, number_text
+from creditrisk.ui.state import PRODUCT, ApplicantState, BookSummary, ModelCard, Reason, ReportView, Result
+from creditrisk.ui.styles import rating_colours
+
+Z_SHOWN = 2 * Z_LIMIT  # the bar of a larger shift is cut off here
+VERDICTS = {"ok": ("yes", "✓", "No drift"), "drift": ("no", "✕", "Drift"), "insufficient data": ("unsure", "?", "Unsure")}
+FLAGS = {"ok": ("ok", "✓ ok"), "flagged": ("flag", "▲ flagged"), "insufficient data": ("lack", "– too little data")}
+
+
+def percent(share: float) -> str:
+    """A probability for people; what rounds to nothing still shows as something."""
+    if 0 < share < 0.00005:
+        return "<0.01%"
+    return f"{share:.2%}"
+
+
+def header(card: ModelCard | None) -> str:
+    """The product's name, and the model in a line."""
+    if card is None:
+        return f'<header class="cr-head"><div><h1>{PRODUCT}</h1><p class="cr-soft">No model yet</p></div></header>'
+    auc = "not recorded" if card.auc is None else f"{card.auc:.3f}"
+    facts = {
+        "Model": f"{escape(card.version)} <code>{escape(card.short_hash)}</code>",
+        "Trained": escape(card.trained),
+        "Test AUC": auc,
+    }
+    listed = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts.items())
+    return (
+        f'<header class="cr-head"><div><h1>{PRODUCT}</h1><p class="cr-soft">{escape(card.title)}</p></div>'
+        f'<dl class="cr-facts">{listed}</dl></header>'
+    )
+
+
+def notice(text: str) -> str:
+    """A sentence that asks for attention, empty without a text."""
+    return _box("unsure", "!", text, "") if text else ""
+
+
+def empty(title: str, advice: str) -> str:
+    """What a place without content says: `advice` may hold `code` in backticks."""
+    return f'<div class="cr-empty"><h2>{escape(title)}</h2><p>{_with_code(advice)}</p></div>'
+
+
+def _with_code(text: str) -> str:
+    parts = escape(text).split("`")
+    return "".join(f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts))
+
+
+def hint(field: Field, error: str) -> str:
+    """The line below a field: what is wrong with it, else what belongs in it."""
+    if error:
+        return f'<p class="cr-error" role="alert">⚠ {escape(error)}</p>'
+    return f'<p class="cr-hint">{escape(field.hint)}</p>'
+
+
+def _box(kind: str, icon: str, title: str, more: str) -> str:
+    return (
+        f'<div class="cr-verdict cr-{kind}"><span class="cr-icon" aria-hidden="true">{icon}</span>'
+        f"<div><b>{escape(title)}</b>{escape(more)}</div></div>"
+    )
+
+
+# --- Score an applicant -----------------------------------------------------------------------------------------------
+
+
+def result_panel(state: ApplicantState) -> str:
+    """The result, or what it waits for."""
+    if state.result is None:
+        return f'<section aria-live="polite"><h2>Result</h2><p class="cr-soft cr-said">{_waiting(state)}</p></section>'
+    result = state.result
+    return (
+        f'<section aria-live="polite"><h2>Result</h2>{_figures(result)}{score_scale(result, state.book.scale)}'
+        f"{_decision(result)}{_reasons(result)}{_warnings(result)}</section>"
+    )
+
+
+def _waiting(state: ApplicantState) -> str:
+    def names(keys) -> str:
+        return ", ".join(escape(state.fields[k].label if k in state.fields else "Application ID") for k in keys)
+
+    wrong = [name for name in state.errors if name not in state.missing]
+    parts = [f"No result: correct {names(wrong)}."] if wrong else []
+    parts += [f"Fill in {names(state.missing)} to see a result."] if state.missing else []
+    return " ".join(parts)
+
+
+def _figures(result: Result) -> str:
+    figures = {
+        "Probability of default": f'<span data-cr="pd">{percent(result.pd)}</span>',
+        "Credit score": f'<span data-cr="score">{result.score}</span><small>{escape(result.rating)}</small>',
+    }
+    if result.grade is not None:
+        figures["Grade"] = escape(result.grade)
+    listed = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in figures.items())
+    return f'<dl class="cr-figures">{listed}</dl>'
+
+
+def score_scale(result: Result, scale: Scale) -> str:
+    """The score on its scale: a band for each rating, named; a mark at the score; the cut-off as a dashed line."""
+    span = scale.high - scale.low
+    colours = rating_colours([rating.name for rating in scale.ratings])
+    low, bands = scale.low, []
+    for rating in scale.ratings:
+        high = min(scale.high if rating.below is None else rating.below, scale.high)
+        here = " cr-here" if rating.name == result.rating else ""
+        name = escape(rating.name)
+        bands.append(
+            f'<div class="cr-band{here}" style="flex:{high - low} 1 0" title="{name}: {low} to {high}">'
+            f'<i style="background:{colours[rating.name]}"></i><span>{name}</span></div>'
+        )
+        low = high
+    at = 100 * (result.score - scale.low) / span
+    cut = 100 * (result.cut_off_score - scale.low) / span
+    side = f"right:{100 - cut:.2f}%;padding-right:6px" if cut > 50 else f"left:{cut:.2f}%;padding-left:6px"
+    return (
+        f'<div class="cr-scale" role="img" aria-label="Score {result.score} on a scale from {scale.low} to '
+        f'{scale.high}, rated {escape(result.rating)}; the cut-off is at {result.cut_off_score}">'
+        f'<div class="cr-mark" style="left:clamp(14px,{at:.2f}%,calc(100% - 14px))"><b>{result.score}</b></div>'
+        f'<div class="cr-bands">{"".join(bands)}</div>'
+        f'<div class="cr-cut" style="left:{cut:.2f}%"></div>'
+        f'<div class="cr-cut-text" style="{side}">cut-off {result.cut_off_score}</div></div>'
+    )
+
+
+def _decision(result: Result) -> str:
+    cut_off = percent(result.cut_off)
+    if result.within_cut_off:
+        return _box("yes", "✓", "Approve", f"The PD is below the model's cut-off of {cut_off}.")
+    return _box("no", "✕", "Decline", f"The PD is at or above the model's cut-off of {cut_off}.")
+
+
+def _reasons(result: Result) -> str:
+    if not result.reasons:
+        return (
+            '<div class="cr-section"><h3>Reasons</h3><p class="cr-said cr-soft">No input raises this PD above that of '
+            "the average applicant in training.</p></div>"
+        )
+    most = max(reason.weight for reason in result.reasons)
+    items = "".join(
+        f"<li><p><span>{escape(reason.text)}</span><span>odds × {reason.odds:.2f}</span></p>"
+        f'<div class="cr-track"><i style="width:{100 * reason.weight / most:.0f}%"></i></div>'
+        f"{_basis(reason)}</li>"
+        for reason in result.reasons
+    )
+    return (
+        '<div class="cr-section"><h3>What raises this PD most</h3><p class="cr-soft cr-small">Odds of default against '
+        f'the average applicant in training</p><ol class="cr-reasons">{items}</ol></div>'
+    )
+
+
+def _basis(reason: Reason) -> str:
+    shown = f"{escape(reason.label)}: {escape(reason.value)}" if reason.label else ""
+    return f'<span class="cr-soft cr-small">{shown}</span>' if shown else ""
+
+
+def _warnings(result: Result) -> str:
+    if not result.warnings:
+        return ""
+    items = "".join(f"<li>{escape(text)}</li>" for text in result.warnings)
+    return f'<div class="cr-section"><h3>Please check</h3><ul class="cr-notes">{items}</ul></div>'
+
+
+def glance(state: ApplicantState) -> str:
+    """The result in one line, for narrow pages."""
+    if state.result is None:
+        return '<div class="cr-glance">No result yet</div>'
+    result = state.result
+    decision = "✓ Approve" if result.within_cut_off else "✕ Decline"
+    return (
+        f'<div class="cr-glance"><span>PD {percent(result.pd)}</span>'
+        f"<span>{result.score} {escape(result.rating)}</span><span>{decision}</span></div>"
+    )
+
+
+def saving(state: ApplicantState) -> str:
+    """What came of saving."""
+    if state.problem:
+        return f'<p class="cr-error" role="alert">⚠ Not saved. {escape(state.problem)}</p>'
+    if state.saved:
+        return (
+            f'<p class="cr-said" role="status">✓ Saved as <code data-cr="saved">{escape(state.saved)}</code>. '
+            "Change a value to save another.</p>"
+        )
+    return ""
+
+
+# --- Book -------------------------------------------------------------------------------------------------------------
+
+
+def book_heading(summary: BookSummary) -> str:
+    """What the charts below are drawn from."""
+    looked = f"{summary.total:,}" if summary.looked_at == summary.total else f"newest {summary.looked_at:,} of {summary.total:,}"
+    mean = f" · mean PD {percent(summary.mean_pd)}" if summary.mean_pd is not None else ""
+    return f'<h2>Logged predictions</h2><p class="cr-soft">{looked} predictions{mean}</p>'
+
+
+def recent_table(summary: BookSummary) -> str:
+    """The newest predictions, newest first."""
+    colours = rating_colours(list(summary.ratings))
+    rows = "".join(
+        f"<tr><td>{row['created_at']:%Y-%m-%d %H:%M}</td>"
+        f'<td><code title="{escape(row["prediction_id"])}">{escape(row["prediction_id"][:8])}</code></td>'
+        f"<td>{escape(row['application_id'] or '–')}</td>"
+        f'<td class="cr-right">{percent(row["pd"])}</td><td class="cr-right">{row["score"]}</td>'
+        f'<td><span class="cr-dot" style="background:{colours[row["rating"]]}"></span>{escape(row["rating"])}</td>'
+        f"<td>{escape(row['purpose'].replace('_', ' '))}</td></tr>"
+        for row in summary.recent
+    )
+    head = (
+        '<th>Time (UTC)</th><th>Prediction</th><th>Application</th><th class="cr-right">PD</th>'
+        '<th class="cr-right">Score</th><th>Rating</th><th>Purpose</th>'
+    )
+    return f"<h2>Newest predictions</h2>{_table('Newest predictions', head, rows)}"
+
+
+def _table(name: str, head: str, rows: str) -> str:
+    return (
+        f'<div class="cr-tablebox" tabindex="0" role="region" aria-label="{name}"><table class="cr-table">'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+# --- Monitoring -------------------------------------------------------------------------------------------------------
+
+
+def report_panel(report: ReportView, version_in_use: str) -> str:
+    """One drift report: the verdict, what it is about, and every column."""
+    kind, icon, title = VERDICTS[report.status]
+    about = f"{report.n:,} predictions of model {report.model_version} ({report.short_hash}), {_trigger(report.trigger)}"
+    other = (
+        f" This page scores with model {version_in_use}." if version_in_use not in ("", report.model_version) else ""
+    )
+    rows = "".join(_drift_row(column) for column in report.columns)
+    head = (
+        '<th>Column</th><th class="cr-right">Training mean</th><th class="cr-right">New mean</th>'
+        f'<th class="cr-right">Z</th><th>Z from −{Z_SHOWN:g} to {Z_SHOWN:g}</th><th>Flag</th><th>Finding</th>'
+    )
+    return (
+        f'<h2>Drift report {report.id}</h2><p class="cr-soft">{report.when:%Y-%m-%d %H:%M} UTC · {escape(about)}.{other}</p>'
+        f'<div style="margin-top:12px">{_box(kind, icon, title, report.verdict + ".")}</div>'
+        f"{_table('Drift by column', head, rows)}"
+    )
+
+
+def _trigger(trigger: str) -> str:
+    return {"automatic": "checked automatically", "file": "checked with a scored file"}.get(trigger, "checked by hand")
+
+
+def _drift_row(column) -> str:
+    kind, flag = FLAGS[column.status]
+    return (
+        f'<tr><td>{escape(column.label)}</td><td class="cr-right">{_mean(column.train_mean)}</td>'
+        f'<td class="cr-right">{_mean(column.new_mean)}</td>'
+        f'<td class="cr-right">{"–" if column.z is None else f"{column.z:+.2f}".replace("-", "−")}</td>'
+        f'<td>{_z_bar(column.z)}</td><td class="cr-{kind}">{flag}</td><td class="cr-soft">{escape(column.reason)}</td></tr>'
+    )
+
+
+def _mean(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 else number_text(round(value, 2 if abs(value) >= 1 else 4))
+
+
+def _z_bar(z: float | None) -> str:
+    if z is None:
+        return ""
+    width = 50 * min(abs(z), Z_SHOWN) / Z_SHOWN
+    left = 50 - width if z < 0 else 50
+    over = " cr-over" if abs(z) >= Z_LIMIT else ""
+    return f'<span class="cr-z{over}" aria-hidden="true"><i style="left:{left:.1f}%;width:{width:.1f}%"></i><u></u></span>'
+
+
+def reports_table(reports: list[ReportView], shown: ReportView | None) -> str:
+    """The reports there are, newest first."""
+    rows = "".join(
+        f"<tr><td>{report.id}{' (shown)' if report is shown else ''}</td><td>{report.when:%Y-%m-%d %H:%M}</td>"
+        f'<td class="{_flag_class(report.status)}">{VERDICTS[report.status][1]} {VERDICTS[report.status][2]}</td>'
+        f'<td class="cr-right">{report.flagged}</td><td class="cr-right">{report.n:,}</td>'
+        f"<td>{escape(report.model_version)} <code>{escape(report.short_hash)}</code></td>"
+        f"<td>{escape(_trigger(report.trigger))}</td></tr>"
+        for report in reports
+    )
+    head = (
+        '<th>Report</th><th>Time (UTC)</th><th>Verdict</th><th class="cr-right">Flagged</th>'
+        '<th class="cr-right">Predictions</th><th>Model</th><th>How</th>'
+    )
+    return f"<h2>Reports</h2>{_table('Drift reports', head, rows)}"
+
+
+def _flag_class(status: str) -> str:
+    return {"ok": "cr-ok", "drift": "cr-flag"}.get(status, "cr-lack")

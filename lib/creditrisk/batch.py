@@ -78,7 +78,7 @@ def write_scored(table: pd.DataFrame, output: str, run: RunFolder) -> Path:
     """Write the scored table to `output` (.csv or .parquet), or to scored.parquet in the run folder."""
     target = Path(output) if output else run.file("scored.parquet")
     target.parent.mkdir(parents=True, exist_ok=True)
-    if target.suffix == ".csv":
+    if target.suffix.lower() == ".csv":
         table.to_csv(target, index=False)
     else:
         table.to_parquet(target, index=False)
@@ -108,7 +108,9 @@ def current_window(data: ModelData, window: int, path: str) -> Window:
         delivered = read_applications(path, data.portfolio)
         checked = check_applications(delivered.frame, data.portfolio, delivered.name)
         features = Scorer(data).score_frame(checked.frame).features
-        text = f"{len(checked.frame):,} of {checked.received:,} rows of {delivered.name}; the others were rejected"
+        text = f"{len(checked.frame):,} of {checked.received:,} rows of {delivered.name}"
+        if len(checked.frame) < checked.received:
+            text += "; the others were rejected"
         return Window(features, f"file-{delivered.sha256[:16]}", text, None, checked.rejected)
     log = open_log()
     try:

@@ -235,7 +235,8 @@ def _place(notebook: NotebookNode | None) -> str:
 
 
 def _one_line(name: str, value: str) -> str:
-    return f"{name}: {' '.join(value.split())}"
+    lines = [" ".join(line.split()) for line in value.splitlines()]
+    return f"{name}: {'; '.join(filter(None, lines))}"
 
 
 def _corrected(notebook: NotebookNode, source: Path, verdict: Verdict) -> NotebookNode:

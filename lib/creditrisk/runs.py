@@ -220,6 +220,7 @@ def _environment(run: RunFolder) -> dict[str, str]:
         RUN_DIR_VARIABLE: str(run.path),
         "CREDITRISK_HOME": str(here.home.resolve()),
         "CREDITRISK_RUNS": str(here.runs_dir),
+        "CREDITRISK_DATABASE_URL": here.log_url,
         "CREDITRISK_ARTIFACTS": artifacts if "://" in artifacts else str(Path(artifacts).resolve()),
     }
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 class Settings(BaseSettings):
     """What can be set from outside. The README's table of settings is made from these fields."""
 
-    model_config = SettingsConfigDict(env_prefix="CREDITRISK_", env_file=None, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="CREDITRISK_", env_ignore_empty=True, extra="ignore")
 
     home: Path = Field(ROOT, description="Folder that holds notebooks/, runs/ and artifacts/.")
     runs: Path | None = Field(None, description="Where run folders go. Default: runs/ in home.")
@@ -31,15 +31,22 @@ class Settings(BaseSettings):
 
     @property
     def runs_dir(self) -> Path:
+        """Folder of the runs, absolute."""
         return (self.runs or self.home / "runs").resolve()
 
     @property
     def artifacts_dir(self) -> str:
+        """Folder or URL of the models."""
         return self.artifacts or str(self.home / "artifacts")
 
     @property
     def log_url(self) -> str:
-        return self.database_url or f"sqlite:///{self.runs_dir / 'predictions.db'}"
+        """The prediction log's URL; a relative SQLite file counts from the working directory."""
+        url = self.database_url or f"sqlite:///{self.runs_dir / 'predictions.db'}"
+        scheme, _, file = url.partition(":///")
+        if scheme.startswith("sqlite") and file and not file.startswith(("/", ":", "file:")):
+            return f"{scheme}:///{Path(file).absolute()}"
+        return url
 
 
 @cache

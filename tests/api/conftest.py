@@ -69,7 +69,7 @@ class Served:
 
     def __init__(self, data: ModelData, url: str, **options) -> None:
         migrate(url)
-        self.url = url
+        self.data = data
         self.log = PredictionLog(url)
         self.client = TestClient(create_app(Scorer(data), self.log, **options))
 

@@ -14,8 +14,11 @@ import numpy as np
 import pandas as pd
 
 WOE_SIGN = "good_over_bad"
-SMOOTHING = 0.5
-"""Added to both counts of a bin without goods or without bads (Jeffreys), so that its WOE is finite."""
+SMOOTHING = 1.0
+"""Rows at the book's own odds that are added to a bin without goods or without bads, so that its WOE is finite.
+
+Half a row to either side would be a row at odds of 1:1, and make a bin of a few goods alone look risky.
+"""
 
 
 def woe_of(goods: np.ndarray, bads: np.ndarray) -> np.ndarray:
@@ -24,10 +27,9 @@ def woe_of(goods: np.ndarray, bads: np.ndarray) -> np.ndarray:
     A bin with only goods or only bads is smoothed; an empty bin is neutral, 0.
     """
     goods, bads = np.asarray(goods, dtype=np.float64), np.asarray(bads, dtype=np.float64)
-    pure = (goods == 0) | (bads == 0)
-    g, b = np.where(pure, goods + SMOOTHING, goods), np.where(pure, bads + SMOOTHING, bads)
-    woe = np.log(g / goods.sum()) - np.log(b / bads.sum())
-    return np.where(goods + bads == 0, 0.0, woe)
+    all_goods, all_bads = goods.sum(), bads.sum()
+    added = np.where((goods == 0) | (bads == 0), SMOOTHING / (all_goods + all_bads), 0.0)
+    return np.log(goods / all_goods + added) - np.log(bads / all_bads + added)
 
 
 def iv_of(goods: np.ndarray, bads: np.ndarray) -> np.ndarray:
@@ -92,7 +94,9 @@ class Bins:
         if self.kind == "category":
             unseen = self.n_slots - 1
             lookup = self._slot_of_level
-            return np.fromiter((lookup.get(v, unseen) for v in values), dtype=np.int64, count=len(values))
+            slots = np.fromiter((lookup.get(v, unseen) for v in values), dtype=np.int64, count=len(values))
+            slots[pd.isna(np.asarray(values, dtype=object))] = self.missing_slot  # NaN is not the None of the lookup
+            return slots
         values = np.asarray(values, dtype=np.float64)
         slots = np.searchsorted(self.cuts, values, side="right")
         for i, code in enumerate(self.special):

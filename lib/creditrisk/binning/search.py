@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+TRENDS = ("ascending", "descending", "auto")
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -56,8 +58,10 @@ def best_binning(
 
     `goods`, `bads` are counts by pre-bin, float (P,); `totals` are the goods and bads of all rows. `trend` is
     "ascending" (bad rate rises), "descending", or "auto", the better of the two. When no binning satisfies the limits
-    the result is a single bin.
+    the result is a single bin. Raises ValueError for another trend.
     """
+    if trend not in TRENDS:
+        raise ValueError(f"trend is {trend!r}; it must be one of {', '.join(TRENDS)}")
     if trend == "auto":
         both = [best_binning(goods, bads, totals, limits, t) for t in ("ascending", "descending")]
         return max(both, key=lambda found: found.iv)

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from creditrisk.binning.bins import Bins
-from creditrisk.binning.search import Limits, best_binning, pre_bin_cuts
+from creditrisk.binning.search import TRENDS, Limits, best_binning, pre_bin_cuts
 
 TREND_OF_RISK = {"increasing": "ascending", "decreasing": "descending", "any": "auto"}
 """A portfolio's direction of risk as the trend of the bad rate over bins."""
@@ -27,17 +27,23 @@ def fit_bins(
 ) -> Bins:
     """Fit one variable's bins.
 
-    `values`: float64 (n,) with NaN missing, or object (n,) of text with None missing. `bad`: 0/1 (n,). Raises
-    ValueError when the target holds anything else, or one class only.
+    `values`: numbers (n,) with NaN missing, or object (n,) of text with None missing. `bad`: 0/1 (n,). Raises
+    ValueError when the target holds anything else, or one class only, and when a value is infinite.
     """
     bad = np.asarray(bad)
+    if len(values) != len(bad) or not len(bad):
+        raise ValueError(f"binning {name!r}: {len(values)} values and {len(bad)} outcomes; as many of both are needed")
     if not np.isin(bad, (0, 1)).all():
         raise ValueError(f"binning {name!r}: the target holds values other than 0 and 1, or missing ones")
     if bad.min() == bad.max():
         raise ValueError(f"binning {name!r}: every row is {'bad' if bad[0] else 'good'}; both classes are needed")
     limits = limits or Limits()
-    fit = _fit_numeric if values.dtype.kind == "f" else _fit_category
-    return fit(name, values, bad.astype(np.float64), trend, special, limits)
+    if values.dtype.kind not in "fiub":
+        return _fit_category(name, values, bad.astype(np.float64), limits)
+    values = values.astype(np.float64)
+    if np.isinf(values).any():
+        raise ValueError(f"binning {name!r}: row {int(np.argmax(np.isinf(values))) + 1} is infinite")
+    return _fit_numeric(name, values, bad.astype(np.float64), trend, special, limits)
 
 
 def _fit_numeric(name, values, bad, trend, special, limits: Limits) -> Bins:
@@ -58,7 +64,7 @@ def _fit_numeric(name, values, bad, trend, special, limits: Limits) -> Bins:
     return _counted(empty, values, bad)
 
 
-def _fit_category(name, values, bad, trend, special, limits: Limits) -> Bins:
+def _fit_category(name, values, bad, limits: Limits) -> Bins:
     text = pd.Series(values, dtype="object")
     by_level = pd.DataFrame({"level": text, "bad": bad}).dropna(subset="level").groupby("level", observed=True)["bad"]
     counts = by_level.agg(["sum", "count"])
@@ -69,13 +75,23 @@ def _fit_category(name, values, bad, trend, special, limits: Limits) -> Bins:
     goods = counts["count"].to_numpy(dtype=np.float64) - bads
     groups: tuple[tuple[str, ...], ...] = ()
     if len(counts):
-        found = best_binning(goods, bads, totals, limits, "ascending")
-        ends = [*found.starts[1:], len(counts)]
-        groups = tuple(tuple(counts.index[a:b]) for a, b in zip(found.starts, ends, strict=True))
+        begin = _pre_bins_of_levels(goods + bads, limits.max_pre_bins)
+        goods, bads = np.add.reduceat(goods, begin), np.add.reduceat(bads, begin)
+        starts = begin[list(best_binning(goods, bads, totals, limits, "ascending").starts)]
+        ends = [*starts[1:], len(counts)]
+        groups = tuple(tuple(counts.index[a:b]) for a, b in zip(starts, ends, strict=True))
     empty = Bins(
         name, "category", (0.0,) * (len(groups) + 2), (0.0,) * (len(groups) + 2), groups=groups, trend="ascending"
     )
     return _counted(empty, values, bad)
+
+
+def _pre_bins_of_levels(counts: np.ndarray, limit: int) -> np.ndarray:
+    """Positions at which pre-bins of ordered levels begin: every level when few, else about equal counts."""
+    if len(counts) <= limit:
+        return np.arange(len(counts))
+    before = np.cumsum(counts) - counts
+    return np.unique(np.floor(before * limit / counts.sum()), return_index=True)[1]
 
 
 def _counted(bins: Bins, values: np.ndarray, bad: np.ndarray) -> Bins:
@@ -116,8 +132,11 @@ class WOETransformer(TransformerMixin, BaseEstimator):
 
     def fit(self, X: pd.DataFrame, y) -> WOETransformer:
         """Fit bins of every column of X, shape (n, columns), to y, 0/1 (n,) with 1 for bad."""
+        _require_frame(X)
         limits = Limits(max_bins=self.max_bins, min_share=self.min_bin_share)
-        trends = self.trend if isinstance(self.trend, Mapping) else {}
+        trends, trend = (self.trend, "auto") if isinstance(self.trend, Mapping) else ({}, self.trend)
+        if trend not in TRENDS or not set(trends.values()) <= set(TRENDS):
+            raise ValueError(f"trend is {self.trend!r}; each must be one of {', '.join(TRENDS)}")
         for option in (trends, self.special or {}):
             for name in option:
                 if name not in X.columns:
@@ -127,7 +146,7 @@ class WOETransformer(TransformerMixin, BaseEstimator):
                 name,
                 column_values(X[name]),
                 np.asarray(y),
-                trend=trends.get(name, "auto" if trends else self.trend),
+                trend=trends.get(name, trend),
                 special=tuple((self.special or {}).get(name, ())),
                 limits=limits,
             )
@@ -142,21 +161,37 @@ class WOETransformer(TransformerMixin, BaseEstimator):
     def transform(self, X: pd.DataFrame) -> pd.DataFrame:
         """WOE of every fitted column, float64 (n, columns)."""
         check_is_fitted(self)
+        _require_frame(X)
         missing = [name for name in self.bins_ if name not in X.columns]
         if missing:
             raise ValueError(f"missing column {missing[0]!r}")
-        return pd.DataFrame(
-            {name: bins.transform(column_values(X[name])) for name, bins in self.bins_.items()}, index=X.index
-        )
+        return pd.DataFrame({name: _transform(bins, X[name]) for name, bins in self.bins_.items()}, index=X.index)
 
     def get_feature_names_out(self, input_features=None) -> np.ndarray:
         check_is_fitted(self)
         return self.feature_names_in_
 
 
+def _require_frame(X) -> None:
+    if not isinstance(X, pd.DataFrame):
+        raise TypeError(f"WOE needs a pandas DataFrame, whose columns have names, not {type(X).__name__}")
+    if not X.columns.is_unique:
+        raise ValueError(f"the column {X.columns[X.columns.duplicated()][0]!r} stands twice")
+
+
+def _transform(bins: Bins, column: pd.Series) -> np.ndarray:
+    values = column_values(column)
+    if (values.dtype.kind == "f") != (bins.kind == "numeric") and column.notna().any():
+        wanted = "numbers" if bins.kind == "numeric" else "text"
+        raise ValueError(f"the column {bins.name!r} was fitted as {wanted}, but holds {column.dtype}")
+    return bins.transform(values)
+
+
 def column_values(column: pd.Series) -> np.ndarray:
     """A column as bins read it: float64 with NaN, or object with None where missing."""
+    if column.dtype == object:
+        column = column.infer_objects()  # numbers with None among them
     if pd.api.types.is_numeric_dtype(column):
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
-    text = column.astype("object")
+    text = column.astype("str").astype("object")  # mixed types too, so that levels can be sorted and stored
     return text.where(text.notna(), None).to_numpy(dtype=object)

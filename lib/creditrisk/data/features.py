@@ -43,7 +43,8 @@ def _quotient(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     """numerator / denominator as float64; missing where the denominator is zero or either side is missing."""
     numerator, denominator = np.asarray(numerator, dtype=np.float64), np.asarray(denominator, dtype=np.float64)
     out = np.full(np.broadcast(numerator, denominator).shape, np.nan)
-    return np.divide(numerator, denominator, out=out, where=denominator != 0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.divide(numerator, denominator, out=out, where=denominator != 0)
 
 
 @feature
@@ -77,9 +78,9 @@ def derive(spec, columns: Mapping[str, np.ndarray]) -> np.ndarray:
     """
     definition = FEATURES[spec.function]
     arguments = {a: np.asarray(columns[spec.args.get(a, a)], dtype=np.float64) for a in definition.arguments}
-    values = definition.function(**arguments)
-    if spec.scale != 1.0:
-        values = values * spec.scale
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = definition.function(**arguments) * spec.scale
+    values = np.where(np.isfinite(values), values, np.nan)  # beyond the range of floats is no measurement either
     if spec.zero_denominator is not None:
         values = np.where(arguments[definition.denominator] == 0, spec.zero_denominator, values)
     return values

@@ -6,24 +6,24 @@ other columns writes another file and changes no code.
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from creditrisk.data.expressions import Expression
-from creditrisk.data.features import FEATURES
+from creditrisk.data.portfolio_checks import Mistakes, check_book, check_column, unknown
+from creditrisk.data.portfolio_errors import explain, located
 from creditrisk.errors import PortfolioError
 
 BUILT_IN = Path(__file__).parent / "portfolios"
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def _rule_text(text: str) -> str:
@@ -107,30 +107,14 @@ class Column(_Part):
 
     @model_validator(mode="after")
     def _is_coherent(self) -> Column:
-        if self.kind == "category" and not self.levels:
-            raise ValueError("a category needs levels = [...]")
-        if self.kind != "category" and (self.levels or self.aliases):
-            raise ValueError(f'levels and aliases are for kind = "category", not {self.kind!r}')
-        for spelling, level in self.aliases.items():
-            if level not in self.levels:
-                raise ValueError(
-                    f"alias {spelling!r} names level {level!r}, which is not in levels {list(self.levels)}"
-                )
-        if self.kind in ("category", "date", "text") and self.risk != "any":
-            raise ValueError('risk = "increasing" or "decreasing" is for numbers')
-        low = self.min if self.min is not None else self.above
-        if low is not None and self.max is not None and low > self.max:
-            raise ValueError(f"the lower limit {low:g} is above max {self.max:g}")
-        if self.role in ("input", "optional", "feature") and not self.known_at_application:
-            raise ValueError(
-                f"a column that is not known at application cannot have role = {self.role!r}; "
-                'training on it would leak the outcome (use role = "info")'
-            )
-        if not self.table and self.derive is None:
-            raise ValueError('needs either table = "..." or derive = {...}')
-        if self.role == "feature" and self.derive is None:
-            raise ValueError('role = "feature" needs derive = {function = ...}')
+        if mistakes := list(check_column(self)):
+            raise Mistakes(mistakes)
         return self
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether a model may see it: an input or a feature."""
+        return self.role in ("input", "optional", "feature")
 
     @property
     def is_numeric(self) -> bool:
@@ -204,8 +188,18 @@ class Portfolio(_Part):
     grades: tuple[Grade, ...] = ()
     rules: tuple[Rule, ...] = ()
     restricted: dict[str, Restricted] = Field(default_factory=dict)
-    source: str = Field("", exclude=True)
-    text: str = Field("", exclude=True)
+    _source: str = PrivateAttr("")
+    _text: str = PrivateAttr("")
+
+    @property
+    def source(self) -> str:
+        """Name of the file it was read from."""
+        return self._source
+
+    @property
+    def text(self) -> str:
+        """The TOML it was read from."""
+        return self._text
 
     @property
     def inputs(self) -> dict[str, Column]:
@@ -240,99 +234,9 @@ class Portfolio(_Part):
 
     @model_validator(mode="after")
     def _is_coherent(self) -> Portfolio:
-        for check in (_check_tables, _check_columns, _check_uses, _check_scales):
-            check(self)
+        if mistakes := list(check_book(self)):
+            raise Mistakes(mistakes)
         return self
-
-
-def _fail(path: str, message: str) -> None:
-    raise ValueError(f"{path}: {message}")
-
-
-def _known(path: str, name: str, allowed, what: str) -> None:
-    if name not in allowed:
-        near = difflib.get_close_matches(name, list(allowed), 1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(allowed)}"
-        _fail(path, f"there is no {what} {name!r}{hint}")
-
-
-def _check_tables(book: Portfolio) -> None:
-    _known("base", book.base, book.tables, "table")
-    for name, table in book.tables.items():
-        if name == book.base and table.join:
-            _fail(f"tables.{name}.join", "the base table joins nothing; leave join out")
-        if name != book.base and not table.join:
-            _fail(f"tables.{name}.join", f"missing: the column this table shares with {book.base!r}")
-
-
-def _check_columns(book: Portfolio) -> None:
-    for name, column in book.columns.items():
-        path = f"columns.{name}"
-        if column.table:
-            _known(f"{path}.table", column.table, book.tables, "table")
-        if column.derive is not None:
-            _known(f"{path}.derive.function", column.derive.function, FEATURES, "feature function")
-            arguments = FEATURES[column.derive.function].arguments
-            for argument in column.derive.args:
-                _known(f"{path}.derive.args", argument, arguments, f"argument of {column.derive.function}")
-            for argument in arguments:
-                source = column.derive.args.get(argument, argument)
-                _known(f"{path}.derive", source, book.columns, "column")
-                used = book.columns[source]
-                if column.role in ("input", "optional", "feature") and not used.known_at_application:
-                    _fail(path, f"uses {source!r}, which is not known at application; training on it would leak")
-                if column.role == "feature" and source not in book.inputs:
-                    _fail(path, f"uses {source!r}, which is not an input, so it could not be computed when scoring")
-    taken: dict[str, str] = {}
-    for name, column in book.columns.items():
-        for alias in {name, column.wire, *column.also_called} - {""}:
-            if alias in taken:
-                _fail(f"columns.{name}", f"the name {alias!r} already belongs to {taken[alias]!r}")
-            taken[alias] = name
-    if not book.inputs:
-        _fail("columns", 'no column has role = "input": there is nothing to score')
-
-
-def _check_uses(book: Portfolio) -> None:
-    _known("target.column", book.target.column, book.columns, "column")
-    if book.target.observation_date:
-        _known("target.observation_date", book.target.observation_date, book.columns, "column")
-        if book.columns[book.target.observation_date].kind != "date":
-            _fail("target.observation_date", f'{book.target.observation_date!r} is not of kind "date"')
-    elif book.target.performance_months:
-        _fail("target.performance_months", "needs observation_date, the column from which the window runs")
-    values = [*book.target.good, *book.target.bad, *book.target.indeterminate]
-    if len(set(values)) != len(values):
-        _fail("target", f"a value stands in more than one of good, bad, indeterminate: {values}")
-    for i, rule in enumerate(book.rules):
-        for name in Expression.parse(rule.check).columns:
-            _known(f"rules[{i}].check", name, book.columns, "column")
-    for reason, rule in book.target.exclusions.items():
-        for name in Expression.parse(rule).columns:
-            _known(f"target.exclusions.{reason}", name, book.columns, "column")
-    for name, limit in book.restricted.items():
-        path = f"restricted.{name}"
-        _known(path, name, book.columns, "column")
-        column = book.columns[name]
-        if limit.use == "audit" and column.role in ("input", "optional", "feature"):
-            _fail(path, f"may be audited, never modelled, but columns.{name} has role = {column.role!r}")
-        if limit.no_worse_from is not None and column.risk != "decreasing":
-            _fail(
-                f"{path}.no_worse_from",
-                f'needs columns.{name}.risk = "decreasing": only a PD that never rises with {name} '
-                f"keeps {limit.no_worse_from:g} and over from scoring worse for it",
-            )
-
-
-def _check_scales(book: Portfolio) -> None:
-    bounds = [rating.below for rating in book.scale.ratings]
-    if not bounds or bounds[-1] is not None or None in bounds[:-1] or bounds[:-1] != sorted(set(bounds[:-1])):
-        _fail("scale.ratings", "need rising bounds `below`, and a last rating without one")
-    if book.scale.low >= book.scale.high:
-        _fail("scale", f"low {book.scale.low} is not below high {book.scale.high}")
-    steps = [grade.max_pd for grade in book.grades]
-    if steps and (steps != sorted(set(steps)) or steps[-1] != 1.0):
-        _fail("grades", f"max_pd must rise strictly and end at 1.0, but is {steps}")
 
 
 def built_in_portfolios() -> list[str]:
@@ -347,18 +251,19 @@ def load_portfolio(name_or_path: str) -> Portfolio:
     """
     path = Path(name_or_path)
     if path.suffix != ".toml":
-        if name_or_path not in built_in_portfolios():
+        if message := unknown(str(name_or_path), built_in_portfolios(), "portfolio"):
             raise PortfolioError(
-                f"there is no portfolio {name_or_path!r}; built in are {', '.join(built_in_portfolios())}, "
-                "or give the path of a .toml file"
+                f"{message} (built in are {', '.join(built_in_portfolios())}; or give the path of a .toml file)"
             )
         path = BUILT_IN / f"{name_or_path}.toml"
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise PortfolioError(f"{path}: there is no such portfolio file") from None
     except UnicodeDecodeError as error:
         raise PortfolioError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    except OSError as error:
+        raise PortfolioError(f"{path}: cannot be read: {error.strerror}") from None
     return parse_portfolio(text, path.name)
 
 
@@ -366,63 +271,24 @@ def load_portfolio(name_or_path: str) -> Portfolio:
 def parse_portfolio(text: str, source: str = "portfolio.toml") -> Portfolio:
     """Read a portfolio from TOML text; `source` is the file name used in messages."""
     try:
-        data = tomllib.loads(text)
+        data = _tuples(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
-        raise PortfolioError(f"{source}: not valid TOML: {error}") from None
+        reason, _, place = str(error).removesuffix(")").partition(" (at ")
+        at = re.match(r"line (\d+)", place)
+        line = int(at[1]) if at else len(text.splitlines())
+        raise PortfolioError(f"{source}, line {line}: not valid TOML: {reason}") from None
     try:
-        book = Portfolio.model_validate(data, strict=False)
+        book = Portfolio.model_validate(data)
     except ValidationError as error:
-        lines = [_explain(mistake, text, source) for mistake in error.errors()]
+        found = explain(error.errors(), data, Portfolio)
+        lines = [located(path, message, text, source) for path, message in found]
         raise PortfolioError("\n".join(dict.fromkeys(lines))) from None
-    return book.model_copy(update={"source": source, "text": text})
+    book._source, book._text = source, text
+    return book
 
 
-def _explain(mistake: dict, text: str, source: str) -> str:
-    path = [str(part) for part in mistake["loc"]]
-    message = mistake["msg"].removeprefix("Value error, ")
-    if mistake["type"] == "extra_forbidden":
-        allowed = _allowed_keys(path[:-1])
-        near = difflib.get_close_matches(path[-1], allowed, 1)
-        message = f"unknown key {path[-1]!r}" + (f"; did you mean {near[0]!r}?" if near else "")
-        message += f" (allowed: {', '.join(allowed)})"
-    elif mistake["type"] == "missing":
-        message = f"the key {path[-1]!r} is missing"
-    elif mistake["type"] == "value_error" and not path:
-        where, _, message = message.partition(": ")
-        path = re.split(r"[.\[]", where.replace("]", ""))
-    elif mistake["type"] != "value_error":
-        message += f", but it is {mistake['input']!r}"
-    line = _line_of(text, path)
-    return f"{source}, line {line}, {'.'.join(path)}: {message}" if line else f"{source}, {'.'.join(path)}: {message}"
-
-
-def _allowed_keys(path: list[str]) -> list[str]:
-    """The keys that the model at `path` of a portfolio file allows."""
-    model: type[BaseModel] = Portfolio
-    inner = {"tables": Table, "columns": Column, "restricted": Restricted, "rules": Rule, "grades": Grade}
-    direct = {"target": Target, "scale": Scale, "points": Points, "derive": Derive}
-    for part in path:
-        model = inner.get(part) or direct.get(part) or (Rating if part == "ratings" else model)
-    return [name for name in model.model_fields if name not in ("source", "text")]
-
-
-def _line_of(text: str, path: list[str]) -> int | None:
-    """The line (from 1) of the deepest key of `path` that can be found in the TOML text."""
-    best: tuple[int, int] | None = None
-    header: list[str] = []
-    counts: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        if match := re.match(r"\s*(\[\[?)([^\]]+)\]", line):
-            header = [part.strip().strip("\"'") for part in match[2].split(".")]
-            if match[1] == "[[":
-                counts[match[2]] = counts.get(match[2], -1) + 1
-                header.append(str(counts[match[2]]))
-            here = header
-        elif match := re.match(r"\s*([\w\"'.-]+)\s*=", line):
-            here = header + [part.strip("\"'") for part in match[1].split(".")]
-        else:
-            continue
-        depth = next((i for i, (a, b) in enumerate(zip(here, path, strict=False)) if a != b), min(len(here), len(path)))
-        if depth == len(here) and (best is None or depth > best[0]):
-            best = (depth, number)
-    return best[1] if best else None
+def _tuples(data):
+    """TOML's arrays as the tuples that strict models take."""
+    if isinstance(data, dict):
+        return {key: _tuples(value) for key, value in data.items()}
+    return tuple(_tuples(value) for value in data) if isinstance(data, list) else data

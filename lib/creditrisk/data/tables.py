@@ -10,7 +10,8 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+from zipfile import BadZipFile
 
 import fsspec
 import numpy as np
@@ -41,7 +42,7 @@ class Join:
 
 @dataclass(frozen=True)
 class Book:
-    """A checked book: `frame` has one row a loan, every declared column, derived inputs and features.
+    """A checked book: `frame` has one row a loan, every delivered column, derived inputs and features.
 
     `bad` is int8 (n,), 1 for bad. `dates` is the observation date (n,), or None. `received` counts the base table's
     rows, and received + duplicated by joins = kept + rejected + set aside.
@@ -87,7 +88,7 @@ def read_tables(source: str, book: Portfolio) -> dict[str, pd.DataFrame]:
     """
     if _is_database(source):
         return _read_database(source, book)
-    fs, root = fsspec.core.url_to_fs(source)
+    fs, root = _filesystem(source)
     if not fs.isdir(root):
         raise DataError(f"{source}: there is no such folder")
     tables = {}
@@ -102,31 +103,48 @@ def read_tables(source: str, book: Portfolio) -> dict[str, pd.DataFrame]:
 
 def read_file(path: str) -> pd.DataFrame:
     """Read one CSV, Parquet or xlsx file (path or fsspec URL). CSV values stay text."""
-    fs, root = fsspec.core.url_to_fs(path)
+    fs, root = _filesystem(path)
     if not fs.exists(root) or fs.isdir(root):
         raise DataError(f"{path}: there is no such file")
     with fs.open(root, "rb") as file:
         return _read_file(file, PurePosixPath(root).name)
 
 
-def _read_file(file, name: str) -> pd.DataFrame:
+def _filesystem(url: str):
     try:
-        if name.endswith(".parquet"):
-            frame = pd.read_parquet(file)
-        elif name.endswith(".csv"):
-            frame = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
-        elif name.endswith((".xlsx", ".xlsm")):
-            frame = pd.read_excel(file, dtype=object)
-        else:
-            raise DataError(f"{name}: cannot read this kind of file; give .csv, .parquet or .xlsx")
+        return fsspec.core.url_to_fs(url)
+    except (ValueError, ImportError) as error:  # an unknown protocol, or one whose package is not installed
+        raise DataError(f"{url}: cannot be opened: {_first_line(error)}") from None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _read_file(file, name: str) -> pd.DataFrame:
+    kind = PurePosixPath(name).suffix.lower()
+    try:
+        if kind == ".parquet":
+            return pd.read_parquet(file)
+        if kind == ".csv":
+            options = {"keep_default_na": False, "encoding": "utf-8-sig", "skipinitialspace": True}
+            return _with_header(pd.read_csv(file, header=None, dtype=str, **options))
+        if kind in (".xlsx", ".xlsm"):
+            return _with_header(pd.read_excel(file, header=None, dtype=object, keep_default_na=False))
     except pd.errors.EmptyDataError:
         raise DataError(f"{name}: the file is empty") from None
-    except (pd.errors.ParserError, UnicodeDecodeError, ValueError, OSError, KeyError) as error:
-        raise DataError(f"{name}: cannot be read: {str(error).strip().splitlines()[0]}") from None
-    doubled = frame.columns[frame.columns.duplicated()].unique()
-    if len(doubled):
-        raise DataError(f"{name}: the column {doubled[0]!r} stands twice in the header")
-    return frame
+    except (pd.errors.ParserError, UnicodeDecodeError, ValueError, OSError, KeyError, BadZipFile) as error:
+        raise DataError(f"{name}: cannot be read: {_first_line(error)}") from None
+    raise DataError(f"{name}: cannot read this kind of file; give .csv, .parquet or .xlsx")
+
+
+def _with_header(cells: pd.DataFrame) -> pd.DataFrame:
+    """The first row as names of columns; pandas by itself would rename one that stands twice."""
+    if cells.empty:
+        return cells
+    names = ["" if pd.isna(name) else str(name).strip() for name in cells.iloc[0]]
+    frame = cells.iloc[1:].set_axis(names, axis=1)
+    return frame.loc[:, [name != "" for name in names]].reset_index(drop=True)
 
 
 def _is_database(source: str) -> bool:
@@ -141,20 +159,23 @@ def _is_database(source: str) -> bool:
 
 def _read_database(source: str, book: Portfolio) -> dict[str, pd.DataFrame]:
     url = sa.make_url(source)
-    engine = sa.create_engine(url)
-    tables = {}
+    shown = url.render_as_string(hide_password=True)
+    file = url.database if url.get_backend_name() == "sqlite" else None
+    if file and not file.startswith((":memory:", "file:")) and not Path(file).is_file():
+        raise DataError(f"{shown}: there is no such database file")  # SQLite would make an empty one
+    tables, reading = {}, "the database"
     try:
+        engine = sa.create_engine(url, poolclass=sa.NullPool)
         with engine.connect() as connection:
             for name, table in book.tables.items():
+                reading = f"table {name!r}"
                 quoted = engine.dialect.identifier_preparer.quote_identifier(name)
                 query = table.query or f"SELECT * FROM {quoted}"
                 tables[name] = pd.read_sql_query(sa.text(query), connection)
-    except sa.exc.SQLAlchemyError as error:
-        shown = url.render_as_string(hide_password=True)
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise DataError(f"{shown}: table {name!r} cannot be read: {reason}") from None
-    finally:
-        engine.dispose()
+    except (sa.exc.SQLAlchemyError, pd.errors.DatabaseError, ImportError) as error:
+        cause = error.__cause__ if isinstance(error, pd.errors.DatabaseError) and error.__cause__ else error
+        reason = _first_line(getattr(cause, "orig", None) or cause)
+        raise DataError(f"{shown}: {reading} cannot be read: {reason}") from None
     return tables
 
 
@@ -170,9 +191,9 @@ class _Rejections:
     def add(self, table: str, rows, keys, column: str, values, reason) -> None:
         if len(rows):
             part = pd.DataFrame({"table": table, "row": np.asarray(rows, dtype=np.int64)})
-            part["key"] = [None if k is None else str(k) for k in keys]
+            part["key"] = [_text(key) for key in keys]
             part["column"] = column
-            part["value"] = [None if pd.isna(v) else str(v) for v in values]
+            part["value"] = [_text(value) for value in values]
             part["reason"] = reason
             self.parts.append(part[REJECTED_COLUMNS])
 
@@ -181,101 +202,123 @@ class _Rejections:
             return pd.DataFrame(
                 {name: pd.Series(dtype="int64" if name == "row" else "str") for name in REJECTED_COLUMNS}
             )
-        return pd.concat(self.parts, ignore_index=True).sort_values(["table", "row"], kind="stable", ignore_index=True)
+        found = pd.concat(self.parts).drop_duplicates()  # a row that several base rows join to is reported once
+        return found.sort_values(["table", "row"], kind="stable", ignore_index=True)
+
+
+def _text(value) -> str | None:
+    """One value as text; None where it is missing. 7.0 is 7: a column of numbers with gaps comes as floats."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return None if np.ndim(value) == 0 and pd.isna(value) else str(value)
+
+
+def _texts(values: pd.Series) -> pd.Series:
+    """Values of any type as text without spaces around it; missing where they are missing or empty."""
+    if not isinstance(values.dtype, pd.StringDtype):
+        values = values.astype("object").map(_text, na_action="ignore")
+    text = values.astype("str").str.strip()
+    return text.where(text != "")
 
 
 def _rename(frame: pd.DataFrame, wanted: Mapping[str, Column], file: str) -> pd.DataFrame:
     """Give columns their own names where they came under another accepted one."""
     frame = frame.rename(columns=lambda name: str(name).strip())
+    doubled = frame.columns[frame.columns.duplicated()]
+    if len(doubled):
+        raise DataError(f"{file}: the column {doubled[0]!r} stands twice in the header")
     names = {}
     for name, column in wanted.items():
-        for alias in (column.wire, *column.also_called):
-            if alias and alias in frame.columns:
-                if name in frame.columns:
-                    raise DataError(f"{file}: {alias!r} and {name!r} are two names of one column; keep one")
-                names[alias] = name
+        accepted = dict.fromkeys((name, column.wire, *column.also_called))
+        given = [alias for alias in accepted if alias and alias in frame.columns]
+        if len(given) > 1:
+            raise DataError(f"{file}: {given[1]!r} and {given[0]!r} are two names of one column; keep one")
+        if given:
+            names[given[0]] = name
     return frame.rename(columns=names)
 
 
-def _numbers(values: pd.Series, whole: bool) -> tuple[pd.Series, pd.Series, str]:
-    """(float64 values, cells that cannot be read, what they should be)."""
-    if pd.api.types.is_bool_dtype(values):
-        return values.astype("float64"), pd.Series(True, index=values.index), "not a number"
-    text = values.astype("str") if not pd.api.types.is_numeric_dtype(values) else None
-    blank = values.isna() if text is None else text.isna() | text.str.strip().str.lower().isin(MISSING_TEXTS)
-    source = values if text is None else text.str.strip().where(~blank)
-    numbers = pd.to_numeric(source, errors="coerce").astype("float64")
-    unreadable = (numbers.isna() & ~blank) | np.isinf(numbers)
-    if whole and not unreadable.any():
-        return numbers, numbers.notna() & (numbers != np.floor(numbers)), "not a whole number"
-    return numbers, unreadable, "not a number"
-
-
-def _levels(values: pd.Series, column: Column) -> tuple[pd.Series, pd.Series]:
-    """(text values with aliases resolved, cells whose level is unknown)."""
+def _numbers(values: pd.Series, whole: bool) -> tuple[pd.Series, np.ndarray]:
+    """(float64 values, what is wrong with each cell: empty text where nothing is)."""
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
-        present = values.dropna()
-        whole = (present == np.floor(present)).all()
-        text = values.map(lambda v: str(int(v)) if whole else str(v), na_action="ignore").astype("str")
+        numbers = values.astype("float64")
+        unreadable = np.zeros(len(values), dtype=bool)
     else:
-        text = values.astype("str").str.strip()
+        text = _texts(values)
+        text = text.where(~text.str.lower().isin(MISSING_TEXTS))
+        numbers = pd.to_numeric(text, errors="coerce").astype("float64")
+        unreadable = (numbers.isna() & text.notna()).to_numpy()
+    infinite = np.isinf(numbers.to_numpy())
+    fraction = (numbers.notna() & (numbers != np.floor(numbers))).to_numpy() & whole
+    words = ["not a number", "not a finite number", "not a whole number"]
+    return numbers, np.select([unreadable, infinite, fraction], words, "")
+
+
+def _levels(values: pd.Series, column: Column) -> tuple[pd.Series, np.ndarray]:
+    """(text values with aliases resolved, what is wrong with each cell)."""
+    text = _texts(values)
     known = set(column.levels) | set(column.aliases)
-    blank = text.isna() | (text.str.lower().isin(MISSING_TEXTS) & ~text.isin(known))
-    text = text.replace(dict(column.aliases)).where(~blank)
-    return text.astype("object").where(~blank, None), ~blank & ~text.isin(column.levels)
+    text = text.where(~text.str.lower().isin(MISSING_TEXTS) | text.isin(known))
+    text = text.replace(dict(column.aliases))
+    unknown = (text.notna() & ~text.isin(column.levels)).to_numpy()
+    reason = f"unknown level; allowed: {', '.join(column.levels)}"
+    return text.astype("object").where(text.notna(), None), np.where(unknown, reason, "")
 
 
-def _dates(values: pd.Series) -> tuple[pd.Series, pd.Series]:
-    if not pd.api.types.is_datetime64_any_dtype(values):
-        text = values.astype("str").str.strip()
-        blank = values.isna() | text.str.lower().isin(MISSING_TEXTS)
-        dates = pd.to_datetime(text.where(~blank), errors="coerce", format="ISO8601")
-        return dates.astype("datetime64[us]"), dates.isna() & ~blank
-    if values.dt.tz is not None:
-        values = values.dt.tz_convert(None)
-    return values.astype("datetime64[us]"), pd.Series(False, index=values.index)
+def _dates(values: pd.Series) -> tuple[pd.Series, np.ndarray]:
+    """(datetime64[us] values, what is wrong with each cell). A time zone is dropped: the day stays as delivered."""
+    if pd.api.types.is_datetime64_any_dtype(values):
+        values = values.dt.tz_localize(None) if values.dt.tz is not None else values
+        return values.astype("datetime64[us]"), np.full(len(values), "")
+    text = _texts(values)
+    text = text.where(~text.str.lower().isin(MISSING_TEXTS)).str.replace(_ZONE, r"\1", regex=True)
+    dates = pd.to_datetime(text, errors="coerce", format="ISO8601").astype("datetime64[us]")
+    return dates, np.where(dates.isna() & text.notna(), "not a date (YYYY-MM-DD)", "")
+
+
+_ZONE = r"([T ]\d\d:?\d\d.*?) ?(?:Z|[+-]\d\d(?::?\d\d)?)$"
 
 
 def _normalise(
     frame: pd.DataFrame, wanted: Mapping[str, Column], table: str, file: str, key: str, rejects: _Rejections
-):
+) -> tuple[pd.DataFrame, pd.Series]:
     """Columns in their declared types. Returns the frame and bool (n,): rows without an unreadable cell."""
     out, good = {}, pd.Series(True, index=frame.index)
-    keys = frame[key] if key and key in frame.columns else pd.Series([None] * len(frame), index=frame.index)
+    keys = _texts(frame[key]) if key and key in frame.columns else pd.Series([None] * len(frame), index=frame.index)
     for name, column in wanted.items():
         if name not in frame.columns:
             continue
         if column.is_numeric:
-            out[name], wrong, what = _numbers(frame[name], column.kind == "integer")
+            out[name], reasons = _numbers(frame[name], column.kind == "integer")
         elif column.kind == "category":
-            out[name], wrong = _levels(frame[name], column)
-            what = f"unknown level; allowed: {', '.join(column.levels)}"
+            out[name], reasons = _levels(frame[name], column)
         elif column.kind == "date":
-            out[name], wrong = _dates(frame[name])
-            what = "not a date (YYYY-MM-DD)"
+            out[name], reasons = _dates(frame[name])
         else:
-            text = frame[name].astype("str").str.strip()
-            out[name], wrong, what = text, pd.Series(False, index=frame.index), ""
-        filled = int(frame[name].notna().sum())
-        if column.kind != "category" and wrong.sum() > 0.5 * max(filled, 1):
-            row = int(np.flatnonzero(wrong)[0])
+            out[name], reasons = _texts(frame[name]), np.full(len(frame), "")
+        wrong = reasons != ""
+        filled = int((out[name].notna() | wrong).sum())
+        if column.kind != "category" and wrong.sum() > 0.5 * filled:
+            row = int(np.argmax(wrong))
             raise DataError(
-                f"{file}, column {name!r}: wrong type: {int(wrong.sum()):,} of {filled:,} values are {what}, "
-                f"the first in row {row + 1}: {frame[name].iloc[row]!r}; the portfolio says kind = {column.kind!r}"
+                f"{file}, column {name!r}: wrong type: {int(wrong.sum()):,} of {filled:,} values are {reasons[row]}, "
+                f"the first in row {row + 1}: {_text(frame[name].iloc[row])!r}; the portfolio says "
+                f"kind = {column.kind!r}"
             )
-        bad_rows = np.flatnonzero(wrong)
-        rejects.add(table, bad_rows + 1, keys.iloc[bad_rows], name, frame[name].iloc[bad_rows], what)
+        rows = np.flatnonzero(wrong)
+        rejects.add(table, rows + 1, keys.iloc[rows], name, frame[name].iloc[rows], reasons[rows])
         good &= ~wrong
     return pd.DataFrame(out, index=frame.index), good
 
 
-def _require_columns(frame: pd.DataFrame, wanted: Mapping[str, Column], file: str) -> None:
+def _require_columns(frame: pd.DataFrame, wanted: Mapping[str, Column], file: str, given) -> None:
+    """Stop when a column of `wanted` or every row is missing; `given` are the names as delivered."""
     if frame.empty and not len(frame.columns):
         raise DataError(f"{file}: the file is empty")
-    missing = [n for n, c in wanted.items() if n not in frame.columns and not c.may_be_absent]
+    missing = {n: c for n, c in wanted.items() if n not in frame.columns and not c.may_be_absent}
     if missing:
-        found = ", ".join(map(str, frame.columns[:20])) + (", ..." if len(frame.columns) > 20 else "")
-        names = ", ".join(repr(n) for n in missing)
+        found = ", ".join(map(str, given[:20])) + (", ..." if len(given) > 20 else "")
+        names = ", ".join(repr(n) + (f" (or {c.wire!r})" if c.wire else "") for n, c in missing.items())
         raise DataError(f"{file}: missing column{'s' if len(missing) > 1 else ''} {names}; the file has {found}")
     if frame.empty:
         raise DataError(f"{file}: the file has a header but no rows")
@@ -288,12 +331,11 @@ def _require_unique(values: pd.Series, file: str) -> None:
         rows = [int(i) + 1 for i in np.flatnonzero(values == first)[:3]]
         raise DataError(
             f"{file}, column {values.name!r}: duplicate key: {doubled.nunique():,} keys stand more than once, "
-            f"e.g. {first!r} in rows {', '.join(map(str, rows))}"
+            f"e.g. {_text(first)!r} in rows {', '.join(map(str, rows))}"
         )
     if values.isna().any():
-        raise DataError(
-            f"{file}, column {values.name!r}: the key is missing in row {int(np.argmax(values.isna())) + 1}"
-        )
+        row = int(np.argmax(values.isna())) + 1
+        raise DataError(f"{file}, column {values.name!r}: the key is missing or unreadable in row {row}")
 
 
 # --- Checks of rows, by pandera ---------------------------------------------------------------------------------------
@@ -356,13 +398,19 @@ def soft_warnings(frame: pd.DataFrame, book: Portfolio) -> dict[str, int]:
 
 def stop_if_too_many_rejected(rejected: pd.DataFrame, rows: int, received: int, book: Portfolio) -> None:
     """Raise DataError when rejected rows exceed the portfolio's `max_reject_share`."""
-    if rows > book.max_reject_share * received:
-        first = rejected.iloc[0]
+    if rows / received > book.max_reject_share:
         raise DataError(
             f"{rows:,} of {received:,} rows are rejected ({rows / received:.1%}), more than the portfolio's limit of "
-            f"{book.max_reject_share:.0%}; see rejected.parquet. The first: table {first['table']}, row {first['row']}, "
-            f"column {first['column']}, value {first['value']}: {first['reason']}"
+            f"{book.max_reject_share:.0%}; see rejected.parquet. {_first(rejected)}"
         )
+
+
+def _first(rejected: pd.DataFrame) -> str:
+    one = rejected.iloc[0]
+    return (
+        f"The first: table {one['table']}, row {one['row']}, column {one['column']}, "
+        f"value {one['value']}: {one['reason']}"
+    )
 
 
 # --- The book to learn from -------------------------------------------------------------------------------------------
@@ -377,18 +425,19 @@ def prepare_book(tables: Mapping[str, pd.DataFrame], book: Portfolio, as_of: str
     rejects = _Rejections()
     parts, fine = {}, {}
     for name, table in book.tables.items():
-        wanted = {n: c for n, c in book.columns.items() if c.table == name}
-        frame = _rename(tables[name], wanted | {n: book.columns[n] for n in _keys(book, name)}, name)
-        frame = frame.reset_index(drop=True)
-        _require_columns(frame, wanted | {n: book.columns[n] for n in _keys(book, name)}, name)
-        typed = wanted | {n: book.columns[n] for n in _keys(book, name) if n in book.columns}
-        parts[name], fine[name] = _normalise(frame, typed, name, name, table.key, rejects)
+        if name not in tables:
+            raise DataError(f"the table {name!r} was not given; given are {', '.join(tables) or 'none'}")
+        wanted = {n: c for n, c in book.columns.items() if c.table == name or n in _keys(book, name)}
+        frame = _rename(tables[name], wanted, name).reset_index(drop=True)
+        _require_columns(frame, wanted, name, tables[name].columns)
+        parts[name], fine[name] = _normalise(frame, wanted, name, name, table.key, rejects)
         if table.key:
             _require_unique(parts[name][table.key], name)
+        if name == book.base:
+            _require_target(parts[name][book.target.column], frame[book.target.column], book)
+        elif not fine[name].all():
+            parts[name][f"unreadable {name}"] = ~fine[name]
         parts[name][f"row of {name}"] = np.arange(1, len(frame) + 1)
-        if not fine[name].all() and name != book.base:
-            parts[name]["unreadable " + name] = ~fine[name]
-    _require_target(parts[book.base], book)
 
     frame = parts[book.base]
     received, joins, keep = len(frame), [], fine[book.base].copy()
@@ -398,9 +447,12 @@ def prepare_book(tables: Mapping[str, pd.DataFrame], book: Portfolio, as_of: str
             continue
         before = len(frame)
         right = parts[name]
-        merged = frame.reset_index(names="base position").merge(right, on=table.join, how="left", indicator="match")
+        unused = int((~right[table.join].isin(frame[table.join].dropna())).sum())
+        new = [table.join, *(column for column in right if column not in frame)]
+        right = right.loc[right[table.join].notna(), new]  # pandas would match a missing key with a missing key
+        merged = frame.reset_index(names="base position").merge(right, on=table.join, how="left")
         keep = keep.iloc[merged["base position"]].reset_index(drop=True)
-        lost = (merged["match"] == "left_only").reset_index(drop=True)
+        lost = merged[f"row of {name}"].isna()
         if table.unmatched == "reject":
             rows = np.flatnonzero(lost)
             rejects.add(
@@ -408,25 +460,27 @@ def prepare_book(tables: Mapping[str, pd.DataFrame], book: Portfolio, as_of: str
                 table.join, merged[table.join].iloc[rows], f"no row in {name} with this {table.join}",
             )  # fmt: skip
             keep &= ~lost
-        unused = int((~right[table.join].isin(frame[table.join])).sum())
         if f"unreadable {name}" in merged:
-            keep &= ~merged.pop(f"unreadable {name}").fillna(False).astype(bool)
+            keep &= ~merged.pop(f"unreadable {name}").eq(True)
         joins.append(Join(name, table.join, before, int(lost.sum()), len(merged) - before, unused))
-        frame = merged.drop(columns=["base position", "match"])
+        frame = merged.drop(columns="base position")
 
     columns = {n: c for n, c in book.columns.items() if n in frame.columns}
-    for name, column in book.columns.items():
+    for name, column in sorted(book.columns.items(), key=lambda item: item[1].role == "feature"):  # features last
         if column.derive is not None and name not in frame.columns:
             frame[name] = derive(column.derive, {s: frame[s].to_numpy() for s in sources(column.derive)})
             columns[name] = column
-    keep &= _reject_rows(frame, columns, book, keep, base_key, rejects)
+    keep &= _reject_rows(frame, columns, book, keep, rejects)
 
     rejected_rows = int((~keep).sum())
     frame = frame[keep].reset_index(drop=True)
     frame, set_aside = _set_aside(frame, book, as_of)
-    if frame.empty:
-        raise DataError("no row is left to learn from: " + ", ".join(f"{k}: {v:,}" for k, v in set_aside.items()))
     bad = frame[book.target.column].isin(book.target.bad).to_numpy().astype(np.int8)
+    if len(set(bad)) < 2:
+        left = f"every row left is {'bad' if bad[0] else 'good'}" if len(bad) else "no row is left to learn from"
+        aside = "".join(f"; {reason}: {rows:,}" for reason, rows in set_aside.items())
+        first = f". {_first(rejects.frame())}" if rejected_rows else ""
+        raise DataError(f"{left}; rejected: {rejected_rows:,}{aside}{first}")
     dates = frame[book.target.observation_date] if book.target.observation_date else None
     frame = frame.drop(columns=[f"row of {name}" for name in book.tables])
     return Book(book, frame, bad, dates, received, tuple(joins), rejects.frame(), rejected_rows, set_aside)
@@ -445,55 +499,63 @@ def _key_values(frame: pd.DataFrame, key: str) -> pd.Series:
     return frame[key] if key else pd.Series([None] * len(frame), index=frame.index)
 
 
-def _require_target(frame: pd.DataFrame, book: Portfolio) -> None:
+def _require_target(values: pd.Series, delivered: pd.Series, book: Portfolio) -> None:
     target = book.target
-    values = frame[target.column]
     allowed = [*target.good, *target.bad, *target.indeterminate]
     wrong = ~values.isin(allowed)
     if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        value = values.iloc[row]
-        shown = "missing" if pd.isna(value) else f"{value:g}" if isinstance(value, float) else repr(value)
+        row = int(np.argmax(wrong))
+        shown = _texts(delivered).iloc[row]
         raise DataError(
-            f"{book.base}, column {target.column!r}: the target is {shown} in row {row + 1} and not declared in "
-            f"{int(wrong.sum()):,} rows; the portfolio declares good {list(target.good)}, bad {list(target.bad)}"
+            f"{book.base}, column {target.column!r}: the target is {'missing' if pd.isna(shown) else repr(shown)} in "
+            f"row {row + 1} and not declared in {int(wrong.sum()):,} rows; the portfolio declares "
+            f"good {list(target.good)}, bad {list(target.bad)}"
             + (f", indeterminate {list(target.indeterminate)}" if target.indeterminate else "")
         )
     present = [name for name in ("good", "bad") if values.isin(getattr(target, name)).any()]
     if len(present) < 2:
-        raise DataError(f"{book.base}, column {target.column!r}: every row is {present[0]}; both classes are needed")
+        only = present[0] if present else "indeterminate"
+        raise DataError(f"{book.base}, column {target.column!r}: every row is {only}; both classes are needed")
 
 
-def _reject_rows(
-    frame, columns, book: Portfolio, readable: pd.Series, base_key: str, rejects: _Rejections
-) -> pd.Series:
+def _reject_rows(frame, columns, book: Portfolio, readable: pd.Series, rejects: _Rejections) -> pd.Series:
     """Apply hard limits and cleaning rules; returns bool (n,): rows that break none."""
     keep = np.ones(len(frame), dtype=bool)
-    keys = _key_values(frame, base_key)
 
     def nullable(name: str, column: Column) -> bool:
+        if name == book.target.observation_date:
+            return False
         return column.nullable or column.role not in ("input", "target", "id")
 
     failures = _limit_failures(frame[readable.to_numpy()], columns, nullable)
     positions = np.flatnonzero(readable)[failures["position"]]
-    for (column, reason), part in failures.assign(position=positions).groupby(["column", "reason"], sort=False):
+    for (name, reason), part in failures.assign(position=positions).groupby(["column", "reason"], sort=False):
+        if reason == "missing":
+            part = part[~_unmatched(frame, columns[name], book)[part["position"]]]
         at = part["position"].to_numpy()
-        table = columns[column].table or book.base
-        rejects.add(table, frame[f"row of {table}"].iloc[at].fillna(0), keys.iloc[at], column, part["value"], reason)
+        table = columns[name].table or book.base
+        keys = _key_values(frame, book.tables[table].key)
+        rejects.add(table, frame[f"row of {table}"].iloc[at], keys.iloc[at], name, part["value"], reason)
         keep[at] = False
+    keys = _key_values(frame, book.tables[book.base].key)
     arrays = {name: frame[name].to_numpy() for name in columns}
     for rule in book.rules:
         names = Expression.parse(rule.check).columns
         if not all(name in arrays for name in names):
             continue
         at = np.flatnonzero(~Expression.parse(rule.check).holds(arrays) & readable.to_numpy())
-        shown = [", ".join(f"{n}={frame[n].iloc[i]:g}" if columns[n].is_numeric else f"{n}={frame[n].iloc[i]}"
-                           for n in names) for i in at]  # fmt: skip
+        shown = [", ".join(f"{n}={_text(frame[n].iloc[i])}" for n in names) for i in at]
         rejects.add(
             book.base, frame[f"row of {book.base}"].iloc[at], keys.iloc[at], names[0], shown, f"breaks: {rule.name}"
         )
         keep[at] = False
     return pd.Series(keep, index=frame.index)
+
+
+def _unmatched(frame: pd.DataFrame, column: Column, book: Portfolio) -> np.ndarray:
+    """Rows, bool (n,), that miss a column because its table has no row for them; such rows are kept on purpose."""
+    tables = [column.table] if column.table else [book.columns[s].table for s in sources(column.derive)]
+    return np.logical_or.reduce([frame[f"row of {table}"].isna().to_numpy() for table in tables])
 
 
 def _set_aside(frame: pd.DataFrame, book: Portfolio, as_of: str | dt.date) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -512,13 +574,20 @@ def _set_aside(frame: pd.DataFrame, book: Portfolio, as_of: str | dt.date) -> tu
         known = ~np.logical_or.reduce([pd.isna(values) for values in columns.values()])
         drop(f"excluded, {reason}", expression.holds(columns) & known)
     if target.performance_months:
-        read_on = pd.Timestamp(as_of or dt.date.today())
+        read_on = _as_date(as_of or dt.date.today())
         matures = frame[target.observation_date] + pd.DateOffset(months=target.performance_months)
         drop(
             f"outcome window of {target.performance_months} months not over on {read_on:%Y-%m-%d}",
-            (matures > read_on).to_numpy() | frame[target.observation_date].isna().to_numpy(),
+            (matures > read_on).to_numpy(),
         )
     return frame, counts
+
+
+def _as_date(value: str | dt.date) -> pd.Timestamp:
+    try:
+        return pd.Timestamp(value).tz_localize(None)
+    except ValueError:
+        raise DataError(f"as_of is {value!r}, which is not a date; write it as YYYY-MM-DD") from None
 
 
 # --- A file of applications to score ----------------------------------------------------------------------------------
@@ -547,28 +616,26 @@ def check_applications(frame: pd.DataFrame, book: Portfolio, file: str) -> Appli
     Inputs that are derived may be given as such or through the columns they derive from. Raises DataError when a
     required column is missing or of a wrong type; bad rows are rejected with their reasons.
     """
-    wanted = dict(book.inputs)
+    wanted, given = dict(book.inputs), frame.columns
     frame = _rename(frame, book.columns, file).reset_index(drop=True)
-    for name, column in book.inputs.items():
-        if name not in frame.columns and column.derive and all(s in frame.columns for s in sources(column.derive)):
-            wanted |= {source: book.columns[source] for source in sources(column.derive)}
-    needed = {
-        n: c
-        for n, c in book.inputs.items()
-        if c.role == "input" and not (c.derive and set(sources(c.derive)) <= set(wanted))
+    derivable = {
+        name: column
+        for name, column in book.inputs.items()
+        if name not in frame.columns and column.derive and set(sources(column.derive)) <= set(frame.columns)
     }
-    _require_columns(frame, needed, file)
+    wanted |= {source: book.columns[source] for column in derivable.values() for source in sources(column.derive)}
+    needed = {name: column for name, column in book.inputs.items() if column.role == "input" and name not in derivable}
+    _require_columns(frame, needed, file, given)
     id_name = book.application_id if book.application_id in frame.columns else ""
-    ids = frame[id_name].astype("str").str.strip() if id_name else None
+    ids = _texts(frame[id_name]) if id_name else None
 
     rejects = _Rejections()
     typed, readable = _normalise(frame, wanted, file, file, id_name, rejects)
+    for name, column in derivable.items():
+        typed[name] = derive(column.derive, {s: typed[s].to_numpy() for s in sources(column.derive)})
     for name, column in book.inputs.items():
         if name not in typed.columns:
-            if column.derive and all(s in typed.columns for s in sources(column.derive)):
-                typed[name] = derive(column.derive, {s: typed[s].to_numpy() for s in sources(column.derive)})
-            else:
-                typed[name] = np.nan if column.is_numeric else None
+            typed[name] = np.nan if column.is_numeric else None
     keys = ids if ids is not None else pd.Series([None] * len(frame))
 
     failures = _limit_failures(typed[readable], wanted | book.inputs, lambda name, column: column.role != "input")

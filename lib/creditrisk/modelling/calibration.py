@@ -35,15 +35,20 @@ PLATT_BADS = 50
 
 
 def fit_calibration(bad: np.ndarray, margin: np.ndarray) -> Calibration:
-    """Platt's line on the logit when the fold has enough bads and goods for a slope, else a shift of the level."""
+    """Platt's line on the logit when the fold has enough bads and goods for a slope, else a shift of the level.
+
+    A fold whose margins separate bads from goods has no likeliest slope; it gets the shift, too.
+    """
     bad, margin = np.asarray(bad, dtype=np.float64), np.asarray(margin, dtype=np.float64)
     bads = int(bad.sum())
     counts = {"rows": len(bad), "bads": bads}
-    if min(bads, len(bad) - bads) >= PLATT_BADS:
+    overlap = 0 < bads < len(bad) and margin[bad == 1].min() < margin[bad == 0].max()
+    if overlap and min(bads, len(bad) - bads) >= PLATT_BADS:
         intercept, slope = fit_line(bad, margin)
         if slope > 0:
             return Calibration("platt", intercept, slope, **counts)
     if not 0 < bads < len(bad):
         return Calibration("none", 0.0, 1.0, **counts)
-    shift = brentq(lambda a: expit(a + margin).mean() - bad.mean(), -60.0, 60.0)
+    low, high = -60.0 - margin.max(), 60.0 - margin.min()
+    shift = brentq(lambda a: expit(a + margin).mean() - bad.mean(), low, high)
     return Calibration("shift", float(shift), 1.0, **counts)

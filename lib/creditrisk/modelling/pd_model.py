@@ -49,18 +49,28 @@ class Trees:
 
     def margin(self, matrix: np.ndarray) -> np.ndarray:
         """Log-odds of bad, float64 (n,)."""
-        margin = self._booster.inplace_predict(matrix.astype(np.float32), predict_type="margin")
+        if not len(matrix):  # XGBoost refuses a matrix without rows
+            return np.empty(0)
+        margin = self._booster.inplace_predict(as_float32(matrix), predict_type="margin")
         return np.asarray(margin, dtype=np.float64)
 
     def contributions(self, matrix: np.ndarray) -> np.ndarray:
         """Exact tree contributions (TreeSHAP) of each matrix column to the margin, float64 (n, columns)."""
         import xgboost
 
-        data = xgboost.DMatrix(matrix.astype(np.float32))
+        if not len(matrix):
+            return np.empty(matrix.shape)
+        data = xgboost.DMatrix(as_float32(matrix))
         return self._booster.predict(data, pred_contribs=True)[:, :-1].astype(np.float64)
 
     def to_dict(self) -> dict:
         return {"kind": "xgboost", "booster": self.booster}
+
+
+def as_float32(matrix: np.ndarray) -> np.ndarray:
+    """What XGBoost computes with. A number too large for it is the largest it takes: it refuses infinity."""
+    largest = float(np.finfo(np.float32).max)
+    return np.clip(matrix, -largest, largest).astype(np.float32)
 
 
 @dataclass(frozen=True)

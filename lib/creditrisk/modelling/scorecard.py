@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from creditrisk.data.features import sources
 from creditrisk.data.portfolio import Points, Portfolio, Scale
 from creditrisk.modelling.design import WoeDesign
 from creditrisk.modelling.pd_model import PDModel
@@ -53,6 +54,12 @@ def points_table(model: PDModel, points: Points) -> pd.DataFrame:
     return card.assign(points=card["points"].round().astype(np.int64))
 
 
+def _behind(name: str, book: Portfolio) -> set[str]:
+    """A column and all that it derives from."""
+    derived = book.columns[name].derive
+    return {name}.union(*(_behind(source, book) for source in sources(derived))) if derived else {name}
+
+
 @dataclass(frozen=True)
 class Reasons:
     """Reasons against a stated baseline: the mean contribution of each feature over the training rows."""
@@ -65,21 +72,24 @@ class Reasons:
 
     @classmethod
     def fit(cls, model: PDModel, columns, book: Portfolio) -> Reasons:
-        """Baseline from training columns. Protected attributes are never given as a reason."""
+        """Baseline from training columns. Protected attributes, and what derives from one, are never a reason."""
         means = model.contributions(columns).mean(axis=0)
         texts = tuple(book.columns[n].reason or book.columns[n].label or n for n in model.features)
-        allowed = tuple(n not in book.protected for n in model.features)
+        allowed = tuple(book.protected.isdisjoint(_behind(n, book)) for n in model.features)
         return cls(model.features, tuple(means.tolist()), texts, allowed)
 
-    def of(self, contributions: np.ndarray) -> list[list[dict]]:
-        """For each row up to four {feature, text, weight}, heaviest first; weight is log-odds above the baseline."""
-        above = np.where(self.allowed, contributions - np.array(self.baseline), -np.inf)
+    def of(self, contributions: np.ndarray, given: np.ndarray) -> list[list[dict]]:
+        """For each row up to four {feature, text, weight}, heaviest first; weight is log-odds above the baseline.
+
+        `given` is bool (n, features): an input that was left out is never a reason.
+        """
+        above = np.where(given & np.array(self.allowed), contributions - np.array(self.baseline), -np.inf)
         order = np.argsort(-above, axis=1, kind="stable")[:, : self.most]
         return [
             [
-                {"feature": self.features[j], "text": self.texts[j], "weight": round(float(above[i, j]), 6)}
+                {"feature": self.features[j], "text": self.texts[j], "weight": weight}
                 for j in row
-                if above[i, j] > 0
+                if (weight := round(float(above[i, j]), 6)) > 0
             ]
             for i, row in enumerate(order)
         ]

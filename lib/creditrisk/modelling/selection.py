@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 
@@ -28,24 +30,37 @@ def variance_inflation(matrix: np.ndarray) -> np.ndarray:
     return vif
 
 
-def drop_collinear(frame: pd.DataFrame, names: list[str], keep_last: list[str], limit: float = 10.0) -> pd.DataFrame:
+def drop_collinear(
+    frame: pd.DataFrame, names: list[str], keep_last: Collection[str], keep_longest: Collection[str] = (), *,
+    limit: float = 10.0,
+) -> pd.DataFrame:  # fmt: skip
     """Drop the numeric column with the highest VIF until none is above `limit`.
 
-    Columns in `keep_last` go only when no other is above the limit. Missing values count as the median. Returns one
-    row a column: column, vif (when it was dropped, or at the end), dropped.
+    Columns in `keep_last` answer for each other only, since the others enter no model; of these, those in
+    `keep_longest` go after the rest. Missing values count as the median. Returns one row a column: column, vif (when
+    it was dropped, or at the end), dropped.
     """
     left = list(names)
     data = frame[names].fillna(frame[names].median()).to_numpy(dtype=np.float64)
     position = {name: i for i, name in enumerate(names)}
     dropped: list[tuple[str, float]] = []
+
+    def inflation(some: list[str]) -> pd.Series:
+        return pd.Series(variance_inflation(data[:, [position[n] for n in some]]), index=some)
+
     while True:
-        vif = pd.Series(variance_inflation(data[:, [position[n] for n in left]]), index=left)
-        high = vif[vif > limit]
+        vif = inflation(left)
+        high = vif[(vif > limit) & ~vif.index.isin(list(keep_last))]
         if high.empty:
-            break
-        first = high[~high.index.isin(keep_last)]
-        worst = (first if len(first) else high).idxmax()
-        dropped.append((worst, float(vif[worst])))
+            among = inflation([n for n in left if n in keep_last])
+            vif[among.index] = among
+            high = among[among > limit]
+            if high.empty:
+                break
+            early = high[~high.index.isin(list(keep_longest))]
+            high = early if len(early) else high
+        worst = high.idxmax()
+        dropped.append((worst, float(high[worst])))
         left.remove(worst)
     rows = [(n, v, True) for n, v in dropped] + [(n, float(vif[n]), False) for n in left]
     return pd.DataFrame(rows, columns=["column", "vif", "dropped"])
@@ -67,9 +82,9 @@ def select(
     ]
     wanted = [n for n in numeric if n in asked]
     derived = {n for n in wanted if book.columns[n].role == "feature"}
-    table = drop_collinear(frame, numeric, keep_last=wanted, limit=max_vif)
+    table = drop_collinear(frame, numeric, wanted, limit=max_vif)
     if table.loc[table["column"].isin(derived), "dropped"].any():  # a business ratio outranks the columns it is made of
-        table = drop_collinear(frame, numeric, keep_last=sorted(derived), limit=max_vif)
+        table = drop_collinear(frame, numeric, wanted, derived, limit=max_vif)
     vif = table.set_index("column")
     rows = []
     for name, column in book.columns.items():
@@ -89,7 +104,7 @@ def select(
         elif iv.get(name, 0.0) < min_iv:
             status, reason = "trees only", f"IV {iv.get(name, 0.0):.3f} below {min_iv:g}"
         else:
-            status = "scorecard"
+            status, reason = "scorecard", f"IV {iv[name]:.3f}"
         rows.append((name, status, reason, value, iv.get(name, np.nan)))
     funnel = pd.DataFrame(rows, columns=["column", "status", "reason", "vif", "iv"])
     order = {"scorecard": 0, "trees only": 1, "out": 2}

@@ -8,9 +8,11 @@ from __future__ import annotations
 import io
 import logging
 import os
+import tempfile
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 
+import fsspec
 from filelock import FileLock
 
 from creditrisk.settings import settings
@@ -40,6 +42,8 @@ def ensure_experiment() -> str:
         client = mlflow.MlflowClient()
         found = client.get_experiment_by_name(EXPERIMENT)
         if found is not None:
+            if found.lifecycle_stage == "deleted":  # in MLflow's page, by hand; its name stays taken
+                client.restore_experiment(found.experiment_id)
             return found.experiment_id
         local = tracking_uri().startswith("sqlite:")
         location = (folder / "mlflow-artifacts").as_uri() if local else None
@@ -74,28 +78,41 @@ def log_attempts(fitted, files: list[Path], tags: dict[str, str]) -> dict[str, s
     return ids
 
 
+@contextmanager
+def _local_copy(path: str):
+    """The path of a file for as long as it is needed; a file elsewhere is fetched, since MLflow copies from disk."""
+    fs, remote = fsspec.core.url_to_fs(path)
+    with tempfile.TemporaryDirectory() as folder:
+        local = Path(folder) / Path(remote).name
+        local.write_bytes(fs.cat_file(remote))
+        yield str(local)
+
+
 def register_models(
     portfolio: str, paths: dict[str, str], runs: dict[str, str], aliases: dict[str, str]
 ) -> dict[str, str]:
     """Register model files under the portfolio's name and mirror the manifest's aliases.
 
-    `paths` and `runs` are by version (v1, v2); `aliases` maps alias to version. The files are served by the package
-    itself, so nothing is pickled again. Returns the registry's version number by version.
+    `paths` (or URLs) and `runs` are by version (v1, v2); `aliases` maps alias to version. The files are served by the
+    package itself, so nothing is pickled again. Returns the registry's version number by version.
     """
     import mlflow
 
     ensure_experiment()
     numbers = {}
     for version, path in paths.items():
-        with mlflow.start_run(run_id=runs[version]):
-            with redirect_stderr(io.StringIO()):  # MLflow announces every registration there
-                info = mlflow.pyfunc.log_model(
-                    name=f"model_data_{version}",
-                    loader_module="creditrisk.serving.model",
-                    data_path=str(path),
-                    pip_requirements=["creditrisk"],
-                    registered_model_name=portfolio,
-                )
+        with (
+            _local_copy(path) as local,
+            mlflow.start_run(run_id=runs[version]),
+            redirect_stderr(io.StringIO()),  # MLflow announces every registration there
+        ):
+            info = mlflow.pyfunc.log_model(
+                name=f"model_data_{version}",
+                loader_module="creditrisk.serving.model",
+                data_path=local,
+                pip_requirements=["creditrisk"],
+                registered_model_name=portfolio,
+            )
         numbers[version] = str(info.registered_model_version)
     client = mlflow.MlflowClient()
     for version, number in numbers.items():

@@ -29,11 +29,14 @@ from creditrisk.modelling.metrics import evaluate
 from creditrisk.modelling.selection import select
 
 TEST_SHARE, CALIBRATION_SHARE = 0.25, 0.20
-TUNING_ROWS = 15_000
+TUNING_ROWS = 12_000
 """Hyper-parameters are sought on at most this many training rows; models are then fitted on all of them."""
 VERSIONS = {"v1": "logistic", "v2": "xgboost"}
 """Which family each shipped model version belongs to."""
+SMALL = 5_000
+"""Rows below which folds are more, and drawn several times for tuning."""
 MIN_BADS = 30
+"""Fewer bads, or goods, than this in the training rows are not learned from."""
 MATERIAL_GAIN = 0.001
 """AUC that resampling must add before its distortion of the PD is worth repairing."""
 
@@ -75,27 +78,35 @@ def split_book(book: Book, how: str, seed: int) -> Split:
     if how == "auto":
         how = "out_of_time" if book.dates is not None else "random"
     everything = np.arange(len(book.bad))
+    _require_both(book.bad, everything, "the book", MIN_BADS)
     if how == "out_of_time":
         if book.dates is None:
             raise DataError("split is out_of_time, but the portfolio names no observation_date; use random or auto")
         dates = book.dates.to_numpy()
         start = np.sort(dates)[int(np.floor(len(dates) * (1 - TEST_SHARE)))]
         test = everything[dates >= start]
-        description = f"out of time: tested on rows from {pd.Timestamp(start):%Y-%m-%d} on"
+        first = f"{pd.Timestamp(start):%Y-%m-%d}"
+        description = f"out of time: tested on rows from {first} on"
+        _require_both(book.bad, everything[~(dates >= start)], f"the book before {first}, the test,", MIN_BADS)
     else:
         test = _stratified(everything, book.bad, TEST_SHARE, seed)
         description = f"random, stratified, {TEST_SHARE:.0%} for the test"
     rest = np.setdiff1d(everything, test, assume_unique=True)
     calibration = _stratified(rest, book.bad, CALIBRATION_SHARE, seed)
     train = np.setdiff1d(rest, calibration, assume_unique=True)
-    for part, index in (("training", train), ("calibration", calibration), ("test", test)):
-        bads = int(book.bad[index].sum())
-        if bads == 0 or bads == len(index) or (part == "training" and bads < MIN_BADS):
-            raise DataError(
-                f"the {part} part has {bads} bads in {len(index):,} rows; at least "
-                f"{MIN_BADS if part == 'training' else 1} bads and some goods are needed"
-            )
+    for part, index, least in (("training", train, MIN_BADS), ("calibration", calibration, 1), ("test", test, 1)):
+        _require_both(book.bad, index, f"the {part} part", least)
     return Split(how, train, calibration, test, description)
+
+
+def _require_both(bad: np.ndarray, index: np.ndarray, what: str, least: int) -> None:
+    bads = int(bad[index].sum())
+    goods = len(index) - bads
+    if min(bads, goods) < least:
+        raise DataError(
+            f"{what} has {bads:,} bads and {goods:,} goods; at least {least} of each are needed: give more loans, "
+            "or split at random where it was by date"
+        )
 
 
 def _stratified(index: np.ndarray, bad: np.ndarray, share: float, seed: int) -> np.ndarray:
@@ -124,7 +135,7 @@ class Training:
 
     @property
     def folds(self) -> int:
-        return 5 if len(self.rows) >= 5_000 else 10
+        return 5 if len(self.rows) >= SMALL else 10
 
 
 def begin(book: Book, split: Split, seed: int) -> Training:
@@ -156,7 +167,8 @@ def run_attempts(
     tuning_rows = train
     if len(train) > TUNING_ROWS:
         tuning_rows = train.take(_stratified(np.arange(len(train)), train.bad, TUNING_ROWS / len(train), seed))
-    tuning = CrossValidation(tuning_rows, training.candidates, portfolio, training.folds, seed)
+    folds, repeats = (3, 1) if len(tuning_rows) >= SMALL else (5, 3)  # one draw of folds says little on a small book
+    tuning = CrossValidation(tuning_rows, training.candidates, portfolio, folds, seed, repeats)
     judging = CrossValidation(development, training.candidates, portfolio, training.folds, seed)
     fitted = []
     for attempt in attempts:

@@ -42,13 +42,12 @@ def report_record(report: DriftReport, rows: list[dict] | None = None) -> Report
 
 
 def run_due_checks(log: PredictionLog, model_of: Callable[[Check], ModelData], owner: str) -> int:
-    """Run every scheduled check that nobody else has; returns how many were stored.
+    """Run every scheduled check that nobody else has, once; returns how many were stored.
 
-    A check that fails is put back, to be tried again later, and its error is kept with it.
+    A check that fails is put back at the end, to be tried again later, and its error is kept with it.
     """
-    done, tried = 0, set()
+    done, failed = 0, []
     while (check := log.claim_check(owner)) is not None:
-        key = (check.model_version, check.model_sha256, check.bucket)
         try:
             rows = log.rows_of_check(check)
             log.finish_check(check, report_record(check_rows(model_of(check), rows), rows))
@@ -56,10 +55,9 @@ def run_due_checks(log: PredictionLog, model_of: Callable[[Check], ModelData], o
         except Exception as error:  # whatever it is, the other checks go on and the cause stays with this one
             cause = _cause(error)
             logger.warning("drift check %s of model %s failed: %s", check.bucket, check.model_version, cause)
-            log.fail_check(check, cause)
-            if key in tried:
-                break
-            tried.add(key)
+            failed.append((check, cause))  # put back now, it would be the next one claimed
+    for check, cause in failed:
+        log.fail_check(check, cause)
     return done
 
 

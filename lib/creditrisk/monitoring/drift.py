@@ -7,7 +7,7 @@ are before encoding.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 import pandas as pd
@@ -58,23 +58,31 @@ def _lists(data: dict) -> dict:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in data.items()}
 
 
+def _numbers(column: pd.Series) -> np.ndarray:
+    """The finite numbers of a column, float64; text that is no number, and infinity, count as missing."""
+    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    return values[np.isfinite(values)]
+
+
 def _summary(name: str, column: pd.Series) -> ColumnBaseline:
-    present = column.dropna()
-    missing = len(column) - len(present)
     if pd.api.types.is_numeric_dtype(column):
-        values = present.to_numpy(dtype=np.float64)
+        values = _numbers(column)
+        missing = len(column) - len(values)
         if not len(values):
             return ColumnBaseline(name, "number", len(column), missing)
+        constant = values.min() == values.max()  # the mean of equal numbers need not be that number
         edges = np.unique(np.quantile(values, np.linspace(0, 1, NUMERIC_BINS + 1)[1:-1], method="inverted_cdf"))
         counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
         return ColumnBaseline(
-            name, "number", len(column), missing, float(values.mean()), float(values.std()),
+            name, "number", len(column), missing,
+            mean=float(values[0] if constant else values.mean()), std=0.0 if constant else float(values.std()),
             edges=tuple(edges.tolist()), counts=tuple(counts.tolist()),
         )  # fmt: skip
+    present = column.dropna()
     counts = present.astype("str").value_counts().sort_index()
-    return ColumnBaseline(
-        name, "category", len(column), missing, levels=tuple(counts.index), counts=tuple(int(c) for c in counts)
-    )
+    missing = len(column) - len(present)
+    levels, by_level = tuple(counts.index), tuple(int(c) for c in counts)
+    return ColumnBaseline(name, "category", len(column), missing, levels=levels, counts=by_level)
 
 
 @dataclass(frozen=True)
@@ -106,12 +114,11 @@ class DriftReport:
     @property
     def columns(self) -> pd.DataFrame:
         """One row a column, flagged ones first."""
-        table = pd.DataFrame([asdict(item) for item in self.items])
+        table = pd.DataFrame([asdict(item) for item in self.items], columns=[f.name for f in fields(ColumnDrift)])
         order = table["status"].map({"flagged": 0, "insufficient data": 1, "ok": 2})
         size = -table["z"].astype("float64").abs().fillna(-1.0)
-        return table.assign(order=order, size=size).sort_values(["order", "size"], kind="stable", ignore_index=True).drop(
-            columns=["order", "size"]
-        )  # fmt: skip
+        table = table.assign(order=order, size=size).sort_values(["order", "size"], kind="stable", ignore_index=True)
+        return table.drop(columns=["order", "size"])
 
     @property
     def flagged(self) -> tuple[str, ...]:
@@ -151,18 +158,17 @@ def _compare(base: ColumnBaseline, frame: pd.DataFrame) -> ColumnDrift:
               "train_missing": train_missing}  # fmt: skip
     if base.name not in frame.columns:
         return ColumnDrift(status="insufficient data", reason="the column is absent", n=0, **common)
-    present = frame[base.name].dropna()
+    present = _numbers(frame[base.name]) if base.kind == "number" else frame[base.name].dropna().to_numpy()
     common |= {"n": len(present), "new_missing": 1 - len(present) / len(frame) if len(frame) else 0.0}
-    if present.empty:
+    if not len(present):
         return ColumnDrift(status="insufficient data", reason="no value is present", **common)
     if base.kind == "category":
         return ColumnDrift(status="ok", reason="Z is for numbers", **common)
     if base.mean is None:
         return ColumnDrift(status="insufficient data", reason="no value was present in training", **common)
-    values = pd.to_numeric(present, errors="coerce").to_numpy(dtype=np.float64)
-    mean = float(values.mean())
+    mean = float(present.mean())
     if base.std == 0:
-        moved = bool((values != base.mean).any())
+        moved = bool((present != base.mean).any())
         reason = "constant in training, now other values" if moved else "constant, as in training"
         return ColumnDrift(
             status="flagged" if moved else "ok", reason=reason, new_mean=mean, z_flag=moved,

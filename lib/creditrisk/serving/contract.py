@@ -121,7 +121,7 @@ def _field(name: str, column: Column) -> tuple[Any, Any]:
         kept = {key: int(v) if column.kind == "integer" else v for key, v in limits.items() if v is not None}
         if column.kind == "integer":
             bounded = {"ge": -int(UTMOST), "le": int(UTMOST)} | kept
-            annotation = Annotated[int, BeforeValidator(_whole), Strict(), Field(**bounded)]
+            annotation = Annotated[int, Strict(), Field(**bounded), BeforeValidator(_whole)]
         else:
             bounded = {"ge": -UTMOST, "le": UTMOST} | kept
             annotation = Annotated[float, Strict(), Field(allow_inf_nan=False, **bounded)]

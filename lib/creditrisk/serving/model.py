@@ -36,8 +36,8 @@ SCHEMA = 1
 MANIFEST = "manifest.json"
 CHAMPION, CHALLENGER = "champion", "challenger"
 PARTS = (
-    "version", "portfolio", "features", "bins", "model", "calibration", "scorecard", "baseline", "metrics", "versions",
-    "test_vectors",
+    "version", "portfolio", "features", "design", "bins", "model", "calibration", "scorecard", "baseline", "metrics",
+    "training", "versions", "test_vectors",
 )  # fmt: skip
 TOLERANCE = {"logistic": 1e-12, "xgboost": 1e-6}
 LIBRARIES = ("creditrisk", "numpy", "pandas", "scikit-learn", "xgboost-cpu", "xgboost", "joblib")
@@ -163,23 +163,29 @@ def input_arrays(rows: dict[str, list], book: Portfolio) -> dict[str, np.ndarray
 def save_models(folder: str, models: dict[str, ModelData], champion: str) -> dict[str, str]:
     """Write model files, archive those they replace, and publish both in the manifest, replaced last and at once.
 
-    Returns the path of each file by version. The other version named becomes the challenger.
+    Until the manifest is replaced, and if it never is, readers get the models it names from the archive. Returns the
+    path (elsewhere the URL) of each file by version. The other version named becomes the challenger. Raises
+    ArtifactError, before anything is written, when there is no model to be champion or a model is not plain data.
     """
     folder = folder or settings().artifacts_dir
+    contents = {name: _dump(data.to_dict()) for name, data in models.items()}
     fs, root = fsspec.core.url_to_fs(folder)
     fs.makedirs(root, exist_ok=True)
     with _locked(fs, root):
         manifest = _read_manifest(fs, root) or {"schema": SCHEMA, "models": {}, "aliases": {}, "archived": []}
+        if champion not in manifest["models"] | models:
+            known = ", ".join(manifest["models"] | models)
+            raise ArtifactError(f"{folder}: there is no model {champion!r} to be the champion; there are {known}")
         paths = {}
         for name, data in models.items():
-            content = _dump(data.to_dict())
+            content = contents[name]
             file = f"model_data_{name}.joblib"
-            _archive(fs, root, manifest, name)
+            _archive(fs, root, manifest, name, content)
             _write(fs, f"{root}/{file}", content)
-            paths[name] = f"{root}/{file}"
+            paths[name] = f"{root}/{file}" if _is_local(fs) else fs.unstrip_protocol(f"{root}/{file}")
             manifest["models"][name] = {
                 "file": file,
-                "sha256": hashlib.sha256(content).hexdigest(),
+                "sha256": _sha256(content),
                 "bytes": len(content),
                 "portfolio": data.portfolio.name,
                 "kind": data.model.to_dict()["model"]["kind"],
@@ -202,13 +208,29 @@ def _dump(data: dict) -> bytes:
     return buffer.getvalue()
 
 
-def _archive(fs, root: str, manifest: dict, name: str) -> None:
+def _archive(fs, root: str, manifest: dict, name: str, content: bytes) -> None:
+    """Keep the published file of a version before `content` replaces it.
+
+    A file that is not the published one is left out: a writer that died may have replaced, and archived, it already.
+    """
     entry = manifest["models"].get(name)
-    if entry and fs.exists(f"{root}/{entry['file']}"):
-        kept = f"archive/model_data_{name}-{entry['sha256'][:12]}.joblib"
+    if entry is None or entry["sha256"] == _sha256(content):
+        return
+    published, kept = f"{root}/{entry['file']}", _archived(name, entry["sha256"])
+    if fs.exists(published) and _sha256(old := fs.cat_file(published)) == entry["sha256"]:
         fs.makedirs(f"{root}/archive", exist_ok=True)
-        fs.copy(f"{root}/{entry['file']}", f"{root}/{kept}")
+        _write(fs, f"{root}/{kept}", old)
+    if fs.exists(f"{root}/{kept}"):
         manifest["archived"].append(entry | {"version": name, "file": kept})
+
+
+def _archived(version: str, sha256: str) -> str:
+    """Where a replaced file is kept."""
+    return f"archive/model_data_{version}-{sha256[:12]}.joblib"
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _is_local(fs) -> bool:
@@ -269,9 +291,16 @@ def _read_manifest(fs, root: str) -> dict | None:
     if not fs.exists(path):
         return None
     try:
-        return json.loads(fs.cat_file(path))
+        manifest = json.loads(fs.cat_file(path))
     except ValueError as error:
         raise ArtifactError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
+        found = manifest.get("schema") if isinstance(manifest, dict) else None
+        raise ArtifactError(f"{path} has schema {found!r}; this version reads schema {SCHEMA}")
+    for part, kind in (("models", dict), ("aliases", dict), ("archived", list)):
+        if not isinstance(manifest.setdefault(part, kind()), kind):
+            raise ArtifactError(f"{path}: {part!r} is not what a manifest holds; put the file back, or train anew")
+    return manifest
 
 
 def read_manifest(folder: str = "") -> dict:
@@ -297,16 +326,34 @@ def load_model(name: str = CHAMPION, folder: str = "") -> ModelData:
     """Load and verify a model by version or alias.
 
     Raises ArtifactError when the file's hash is not the manifest's, it holds anything but plain data, a part is
-    missing, or its test vectors do not reproduce.
+    missing or does not work, or its test vectors do not reproduce.
     """
     folder = folder or settings().artifacts_dir
     fs, root = fsspec.core.url_to_fs(folder)
     manifest = read_manifest(folder)
-    entry = manifest["models"][resolve(name, manifest)]
-    path = f"{root}/{entry['file']}"
-    if not fs.exists(path):
-        raise ArtifactError(f"{path}: the manifest names this file, but it is not there")
-    return read_model(fs.cat_file(path), entry["file"], entry["sha256"])
+    version = resolve(name, manifest)
+    entry = manifest["models"][version]
+    model = _read_listed(fs, root, entry | {"version": version})
+    if model is None:
+        raise ArtifactError(f"{root}/{entry['file']}: the manifest names this file, but it is not there")
+    return model
+
+
+def _read_listed(fs, root: str, entry: dict) -> ModelData | None:
+    """A model that the manifest lists; None when its file is not there.
+
+    A newer version is written over a published file before the manifest names it. Until then, and if the writer
+    died, the listed one is the copy in the archive.
+    """
+    contents = {}
+    for file in (entry["file"], _archived(entry["version"], entry["sha256"])):
+        if fs.exists(f"{root}/{file}"):
+            contents[file] = fs.cat_file(f"{root}/{file}")
+            if _sha256(contents[file]) == entry["sha256"]:
+                return read_model(contents[file], file, entry["sha256"])
+    for file, content in contents.items():
+        return read_model(content, file, entry["sha256"])  # raises, and says how it differs
+    return None
 
 
 def load_exact(version: str, sha256: str, folder: str = "") -> ModelData:
@@ -321,8 +368,8 @@ def load_exact(version: str, sha256: str, folder: str = "") -> ModelData:
     kept = [*published, *reversed(manifest.get("archived", []))]
     listed = [entry for entry in kept if (entry["version"], entry["sha256"]) == (version, sha256)]
     for entry in listed:
-        if fs.exists(path := f"{root}/{entry['file']}"):
-            return read_model(fs.cat_file(path), entry["file"], sha256)
+        if (model := _read_listed(fs, root, entry)) is not None:
+            return model
     wrong = f"names {listed[0]['file']}, which is not there" if listed else "lists no such file, published or archived"
     raise ArtifactError(
         f"model {version} with SHA-256 {sha256[:12]}... is not in {folder}: the manifest {wrong}; put the file back"
@@ -331,7 +378,7 @@ def load_exact(version: str, sha256: str, folder: str = "") -> ModelData:
 
 def read_model(content: bytes, what: str, sha256: str) -> ModelData:
     """Verify the bytes of a model file against its hash, and make the model from these same bytes."""
-    found = hashlib.sha256(content).hexdigest()
+    found = _sha256(content)
     if found != sha256:
         raise ArtifactError(
             f"{what} was altered or is damaged: its SHA-256 is {found[:12]}..., the manifest says {sha256[:12]}..."
@@ -342,16 +389,23 @@ def read_model(content: bytes, what: str, sha256: str) -> ModelData:
     missing = [part for part in PARTS if part not in data]
     if missing:
         raise ArtifactError(f"{what} lacks {', '.join(missing)}")
-    model = ModelData.from_dict(data, found)
-    replay(model, what)
+    try:
+        model = ModelData.from_dict(data, found)
+        replay(model, what)
+    except ArtifactError:
+        raise
+    except Exception as error:  # whatever is wrong with its parts, the file is at fault
+        raise ArtifactError(f"{what} holds parts that do not work: {type(error).__name__}: {error}") from error
     return model
 
 
 def replay(data: ModelData, what: str) -> float:
     """Score the test vectors; returns the largest difference. Raises ArtifactError when it is above tolerance."""
     inputs = input_arrays(data.test_vectors["inputs"], data.portfolio)
-    pds = data.model.pd(data.columns(inputs))
-    difference = float(np.abs(pds - np.array(data.test_vectors["pd"])).max())
+    pds, expected = data.model.pd(data.columns(inputs)), np.array(data.test_vectors["pd"], dtype=np.float64)
+    if not len(pds) or pds.shape != expected.shape:
+        raise ArtifactError(f"{what} has {len(expected)} PDs for {len(pds)} test vectors; it cannot be verified")
+    difference = float(np.abs(pds - expected).max())
     allowed = TOLERANCE[data.model.to_dict()["model"]["kind"]]
     if not difference <= allowed:
         raise ArtifactError(
@@ -367,4 +421,4 @@ def _load_pyfunc(path: str):
 
     file = next(Path(path).glob("*.joblib"), Path(path)) if Path(path).is_dir() else Path(path)
     content = file.read_bytes()
-    return FrameScorer(read_model(content, file.name, hashlib.sha256(content).hexdigest()))
+    return FrameScorer(read_model(content, file.name, _sha256(content)))

@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 MOST_MISTAKES = 20
 MOST_LETTERS = 60
 RETRY_SECONDS = 5
+DROPPED = 16
+"""So many times the allowed size is read of a body before the connection is closed on it."""
 NO_LOG = (
     "the prediction log is not available, and a prediction exists only once it is logged: none is answered. "
     "Send the request again later; with an application_id it cannot count twice"
@@ -55,38 +57,33 @@ class Problem(BaseModel):
 
 
 class BodyLimit:
-    """ASGI middleware: a request body of more than `most` bytes is answered with 413, announced length or not."""
+    """ASGI middleware: a request body of more than `most` bytes is answered with 413, announced length or not.
+
+    Some of the excess is read and dropped first, since clients read no answer while they are still sending.
+    """
 
     def __init__(self, app: ASGIApp, most: int) -> None:
         self.app, self.most = app, most
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        announced = dict(scope["headers"]).get(b"content-length", b"")
-        too_long = announced.isdigit() and (len(announced) > 15 or int(announced) > self.most)
         received = 0
 
         async def counted() -> Message:
             nonlocal received
-            if too_long:
-                raise self._refusal()
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self.most:
-                raise self._refusal()
-            return message
+            if received <= self.most:
+                return message
+            while message.get("more_body", False) and received <= DROPPED * self.most:
+                message = await receive()
+                received += len(message.get("body", b""))
+            raise HTTPException(
+                413,
+                f"the body has more than {self.most:,} bytes; send one application per request",
+                headers={"Connection": "close"},
+            )
 
-        await self.app(scope, counted, send)
-
-    def _refusal(self) -> HTTPException:
-        # Closing spares reading the rest of a body that nobody wants.
-        return HTTPException(
-            413,
-            f"the body has more than {self.most:,} bytes; send one application per request",
-            headers={"Connection": "close"},
-        )
+        await self.app(scope, counted if scope["type"] == "http" else receive, send)
 
 
 def explain_problems(app: FastAPI, book: Portfolio) -> None:
@@ -148,9 +145,7 @@ def _of_body(error: Mapping[str, Any], book: Portfolio, path: list, is_json: boo
         return f"{_shown(name)} must be a text of 1 to {ID_LENGTH} characters, without NUL characters"
     if kind == "missing":
         return f"{name} is missing: {allowed_in_words(column)} is needed"
-    beyond = (kind == "less_than_equal" and column.max is None) or (
-        kind == "greater_than_equal" and column.min is None
-    )
+    beyond = (kind == "less_than_equal" and column.max is None) or (kind == "greater_than_equal" and column.min is None)
     utmost = f", and not beyond {number_in_words(UTMOST)} either way" if beyond else ""
     return f"{name} must be {allowed_in_words(column)}{utmost}"
 
@@ -166,8 +161,5 @@ def _unexpected(name: Any, book: Portfolio, known: Mapping[str, Any], is_other_n
 
 
 def _shown(part: Any) -> str | int:
-    """A part of a path as it can be answered: short, and text that can be encoded."""
-    if not isinstance(part, str):
-        return part
-    text = part.encode("utf-8", "replace").decode()
-    return text if len(text) <= MOST_LETTERS else text[:MOST_LETTERS] + "..."
+    """A part of a path, short enough to be answered."""
+    return part[:MOST_LETTERS] + "..." if isinstance(part, str) and len(part) > MOST_LETTERS else part

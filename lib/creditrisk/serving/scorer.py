@@ -39,6 +39,11 @@ def _value(value):
     return float(value) if isinstance(value, np.floating) else value
 
 
+def _given(features: dict[str, np.ndarray]) -> np.ndarray:
+    """Which features have a value, bool (n, features)."""
+    return np.column_stack([~pd.isna(values) for values in features.values()])
+
+
 class Scorer:
     """Scores applications with one model."""
 
@@ -49,6 +54,7 @@ class Scorer:
         """Score checked inputs: column name -> (n,), numbers float64 with NaN missing, text objects with None."""
         data, book = self.data, self.data.portfolio
         columns = data.columns(inputs)
+        features = {name: columns[name] for name in data.features}
         pds = data.model.pd(columns)
         scores = scores_of(pds, book.scale)
         return Scored(
@@ -56,8 +62,8 @@ class Scorer:
             score=scores,
             rating=ratings_of(scores, book.scale),
             grade=grades_of(pds, book),
-            reasons=data.reasons.of(data.model.contributions(columns)),
-            features={name: columns[name] for name in data.features},
+            reasons=data.reasons.of(data.model.contributions(columns), _given(features)),
+            features=features,
         )
 
     def score_rows(self, rows: Sequence[dict]) -> Scored:

@@ -10,25 +10,32 @@ from typing import Any
 from pydantic import ValidationError
 
 from creditrisk.data.portfolio import Column, Portfolio
-from creditrisk.serving.contract import ID_LENGTH, application_model
+from creditrisk.serving.contract import (
+    ID_LENGTH,
+    UTMOST,
+    allowed_in_words,
+    application_model,
+    number_in_words,
+    wire_name,
+)
 
 APPLICATION_ID = "application_id"
 LONGEST_NUMBER = 40
 
 # 1200000, 1,200,000, 12,00,000 and 1 200 000 are one number. 0,500 is not: somebody means a half.
-_GROUPED = re.compile(r"[1-9]\d{0,2}(?P<mark>[ ,_'\u00a0\u202f])(?:\d{2,3}(?P=mark))*\d{3}(\.\d*)?")
-_PLAIN = re.compile(r"\d+(\.\d*)?|\.\d+")
+_GROUPED = re.compile(r"[1-9]\d{0,2}(?P<mark>[ ,_'\u00a0\u202f])(?:\d{2,3}(?P=mark))*\d{3}(\.\d*)?", re.ASCII)
+_PLAIN = re.compile(r"\d+(\.\d*)?|\.\d+", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"\d+,\d+")
 
 
 @dataclass(frozen=True)
 class Field:
-    """One field of the form. `initial` is the text it starts with; `limits` are in words, in the field's unit."""
+    """One field of the form. `initial` is the text it starts with, `allowed` says what may be entered."""
 
     name: str
     label: str
     hint: str
-    limits: str
+    allowed: str
     kind: str
     levels: tuple[str, ...]
     optional: bool
@@ -57,33 +64,27 @@ def _field(name: str, column: Column) -> Field:
     return Field(
         name=name,
         label=f"{label} ({column.unit})" if column.unit else label,
-        hint=" · ".join(part for part in (column.help, limits) if part),
-        limits=limits,
+        hint=" · ".join(part for part in (column.help, limits.replace(" ", "\u00a0")) if part),
+        allowed=allowed_in_words(column),
         kind=column.kind,
         levels=column.levels,
         optional=column.role == "optional",
-        initial=initial if isinstance(initial, str) else number_text(initial),
+        initial=initial if isinstance(initial, str) else number_in_words(initial),
     )
 
 
 def limits_of(column: Column) -> str:
     """The hard limits of a number in words, empty without any: `18 to 100`, `above 0`, `at least 1`."""
     if column.min is not None and column.max is not None:
-        return f"{number_text(column.min)} to {number_text(column.max)}"
+        return f"{number_in_words(column.min)} to {number_in_words(column.max)}"
     parts = []
     if column.min is not None:
-        parts.append(f"at least {number_text(column.min)}")
+        parts.append(f"at least {number_in_words(column.min)}")
     if column.above is not None:
-        parts.append(f"above {number_text(column.above)}")
+        parts.append(f"above {number_in_words(column.above)}")
     if column.max is not None:
-        parts.append(f"at most {number_text(column.max)}")
+        parts.append(f"at most {number_in_words(column.max)}")
     return ", ".join(parts)
-
-
-def number_text(value: float) -> str:
-    """A number for people: groups of thousands, no needless decimals."""
-    text = f"{value:,.4f}"
-    return text.rstrip("0").rstrip(".")
 
 
 def parse_number(text: str) -> float | int:
@@ -112,7 +113,7 @@ def read_form(book: Portfolio, texts: Mapping[str, str], application_id: str = "
             missing += [name] if column.role == "input" else []
             continue
         try:
-            payload[column.wire or name] = parse_number(text) if column.is_numeric else text
+            payload[wire_name(name, column)] = parse_number(text) if column.is_numeric else text
         except ValueError as problem:
             errors[name] = str(problem)
     if application_id.strip():
@@ -125,22 +126,20 @@ def read_form(book: Portfolio, texts: Mapping[str, str], application_id: str = "
             if name in book.inputs and name not in errors and name not in missing:
                 errors[name] = _explain(book.columns[name], texts[name].strip(), mistake)
             elif name not in book.inputs:
-                errors[APPLICATION_ID] = f"at most {ID_LENGTH} characters"
+                errors[APPLICATION_ID] = f"not accepted; use 1 to {ID_LENGTH} characters, without NUL characters"
         values = None
     given = values.pop(APPLICATION_ID, None) if values else None
     return Reading(values, given, tuple(missing), errors)
 
 
 def _explain(column: Column, text: str, mistake: Mapping[str, Any]) -> str:
-    limits = limits_of(column)
-    unit = f" {column.unit}" if column.unit else ""
-    if mistake["type"] in ("greater_than_equal", "less_than_equal", "greater_than") and limits:
-        return f"{_short(text)} is outside the limits; enter {limits}{unit}"
-    if mistake["type"].startswith("int_"):
-        return f"{_short(text)} is not a whole number; enter {limits}{unit}".removesuffix("; enter ")
-    if mistake["type"] == "literal_error":
-        return f"{_short(text)} is unknown; choose {', '.join(column.levels)}"
-    return f"{_short(text)} is too large to be right"
+    """What the API would answer, said of a field."""
+    beyond = (mistake["type"] == "less_than_equal" and column.max is None) or (
+        mistake["type"] == "greater_than_equal" and column.min is None
+    )
+    utmost = f", at most {number_in_words(UTMOST)} either way" if beyond else ""
+    unit = f" {column.unit}" if column.unit and not beyond else ""
+    return f"{_short(text)} is not accepted; enter {allowed_in_words(column)}{unit}{utmost}"
 
 
 def _short(text: str) -> str:

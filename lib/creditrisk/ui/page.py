@@ -1,6 +1,9 @@
-"""The page: widgets over the state. They hold no logic of their own: each shows a trait or passes on what was typed."""
+"""The page: widgets over the state, without logic of their own. Each shows a trait, or passes on what was typed."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 
 import ipywidgets as widgets
 
@@ -12,9 +15,7 @@ from creditrisk.ui.styles import CSS
 
 TABS = ("Score an applicant", "Book", "Monitoring")
 NO_PREDICTIONS = "Save a prediction here, call the API (`creditrisk serve`), or score a file with `creditrisk score`."
-NO_REPORTS = (
-    "Every full hundred of production predictions is checked by itself; `creditrisk drift` checks at any time."
-)
+NO_REPORTS = "Every full hundred of production predictions is checked by itself; `creditrisk drift` checks at any time."
 
 
 def open_page(bench: Workbench | None = None) -> widgets.Widget:
@@ -27,24 +28,29 @@ def open_page(bench: Workbench | None = None) -> widgets.Widget:
         children=[score.view if score else _no_model(bench.problem), book.view, monitoring.view], titles=TABS
     )
 
-    def look_again(change) -> None:
-        for tab, state in ((1, bench.book), (2, bench.monitoring)):
-            if change["new"] == tab:
-                state.refresh()
-        notice.value = page_html.notice(newer_model(bench.data) if bench.data else "")
+    def announce(_=None) -> None:
+        notice.value = page_html.notice(newer_model(bench.data, bench.artifacts) if bench.data else "")
 
+    def look_again(change) -> None:
+        if change["new"] == 1:
+            bench.book.refresh()
+            book.come_into_sight()
+        if change["new"] == 2:
+            bench.monitoring.refresh()
+        announce()
+
+    if score:
+        score.save.on_click(announce)
     tabs.observe(look_again, "selected_index")
     return _classed(
-        widgets.VBox(
-            [widgets.HTML(f"<style>{CSS}</style>"), widgets.HTML(page_html.header(bench.card)), notice, tabs]
-        ),
+        widgets.VBox([widgets.HTML(f"<style>{CSS}</style>"), widgets.HTML(page_html.header(bench.card)), notice, tabs]),
         "cr-page",
     )
 
 
 def prepare() -> None:
     """Do ahead what takes long and keeps: load libraries and try the model once. A visitor then waits for neither."""
-    open_workbench()
+    open_workbench().log.close()
 
 
 def _classed(widget: widgets.DOMWidget, *names: str) -> widgets.DOMWidget:
@@ -53,7 +59,7 @@ def _classed(widget: widgets.DOMWidget, *names: str) -> widgets.DOMWidget:
     return widget
 
 
-def _shown(widget: widgets.DOMWidget, yes: bool) -> None:
+def _shown(widget: widgets.DOMWidget, yes: object) -> None:
     (widget.remove_class if yes else widget.add_class)("cr-quiet")
 
 
@@ -68,7 +74,7 @@ def _no_model(problem: str) -> widgets.Widget:
 class FieldView:
     """One field: its input, and below it a hint or what is wrong."""
 
-    def __init__(self, field: Field, enter, error_of) -> None:
+    def __init__(self, field: Field, enter: Callable[[str], None], error_of: Callable[[], str]) -> None:
         self._field, self._error_of = field, error_of
         self.input = _input(field)
         self._below = widgets.HTML()
@@ -98,9 +104,12 @@ class ScoreView:
 
     def __init__(self, state: ApplicantState) -> None:
         self._state = state
-        self.fields = {name: self._field(name, field) for name, field in state.fields.items()}
+        self.fields = {
+            name: FieldView(field, partial(state.enter, name), partial(self._error, name))
+            for name, field in state.fields.items()
+        }
         ask_id = Field(APPLICATION_ID, "Application ID (optional)", "", "", "text", (), True, "")
-        self.application_id = FieldView(ask_id, state.enter_application_id, lambda: state.errors.get(APPLICATION_ID, ""))
+        self.application_id = FieldView(ask_id, state.enter_application_id, partial(self._error, APPLICATION_ID))
         self.application_id.input.placeholder = ""
         self.save = _classed(widgets.Button(description="Save prediction", button_style="primary"), "cr-save")
         self.save.on_click(lambda _: state.save())
@@ -111,9 +120,8 @@ class ScoreView:
         self.view = self._layout()
         self._show()
 
-    def _field(self, name: str, field: Field) -> FieldView:
-        state = self._state
-        return FieldView(field, lambda text: state.enter(name, text), lambda: state.errors.get(name, ""))
+    def _error(self, name: str) -> str:
+        return self._state.errors.get(name, "")
 
     def _layout(self) -> widgets.Widget:
         asked = {False: [], True: []}
@@ -161,20 +169,36 @@ class BookView:
         self._state = state
         self._heading, self._table, self._empty = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self.ratings, self.scores = RatingChart(), ScoreChart()
+        self._above = (widgets.HTML(), widgets.HTML())
         self.purpose = widgets.Dropdown(description="Purpose", options=[("all", "")], value="")
         self.refresh = widgets.Button(description="Refresh")
         self.refresh.on_click(lambda _: state.refresh())
         self._busy = False
         self.purpose.observe(self._choose, "value")
         bar = _classed(widgets.Box([self._heading, self.purpose, self.refresh]), "cr-bar")
-        charts = [
-            _classed(widgets.VBox([widgets.HTML(f"<h2>{title}</h2>"), chart.figure]), "cr-card")
-            for title, chart in (("By rating", self.ratings), ("By credit score", self.scores))
-        ]
-        self._filled = [_classed(widgets.Box(charts), "cr-pair"), _classed(widgets.VBox([self._table]), "cr-card")]
+        self._charts = _classed(widgets.Box(), "cr-pair")
+        self._in_sight = False
+        self._filled = [self._charts, _classed(widgets.VBox([self._table]), "cr-card")]
         self.view = _classed(widgets.VBox([bar, self._empty, *self._filled]), "cr-stack")
         state.observe(self._show, "summary")
+        state.log.observe(self._show, "problem")
         self._show()
+
+    def come_into_sight(self) -> None:
+        """Draw the charts from now on: one that is drawn in a hidden tab has no size and fails in the browser."""
+        self._in_sight = True
+        self._show()
+
+    def _draw(self, summary) -> None:
+        self.ratings.show(summary.ratings)
+        self.scores.show(summary.scores)
+        self._above[0].value = page_html.rating_heading(summary)
+        self._above[1].value = page_html.score_heading(summary)
+        if not self._charts.children:
+            self._charts.children = [
+                _classed(widgets.VBox([above, chart.figure]), "cr-card")
+                for above, chart in zip(self._above, (self.ratings, self.scores), strict=True)
+            ]
 
     def _choose(self, change) -> None:
         if not self._busy:
@@ -186,17 +210,18 @@ class BookView:
         for part in self._filled:
             _shown(part, has_rows)
         _shown(self._empty, not has_rows)
+        _shown(self.purpose, summary is not None and summary.by_purpose)
         if summary is None:
             self._heading.value = "<h2>Logged predictions</h2>"
-            self._empty.value = page_html.empty("The prediction log cannot be read", self._state.log.problem)
+            self._empty.value = page_html.no_log(self._state.log.problem)
             return
         self._heading.value = page_html.book_heading(summary)
         self._offer(summary.by_purpose)
         if not has_rows:
             self._empty.value = page_html.empty("No predictions yet", NO_PREDICTIONS)
             return
-        self.ratings.show(summary.ratings)
-        self.scores.show(summary.scores)
+        if self._in_sight:
+            self._draw(summary)
         self._table.value = page_html.recent_table(summary)
 
     def _offer(self, by_purpose) -> None:
@@ -243,8 +268,8 @@ class MonitoringView:
             _shown(part, report is not None)
         _shown(self._empty, report is None)
         if report is None:
-            title = "The prediction log cannot be read" if state.log.problem else "No drift report yet"
-            self._empty.value = page_html.empty(title, state.log.problem or NO_REPORTS)
+            nothing = page_html.empty("No drift report yet", NO_REPORTS)
+            self._empty.value = page_html.no_log(state.log.problem) or nothing
             return
         self._offer()
         self._report.value = page_html.report_panel(report, self._version)

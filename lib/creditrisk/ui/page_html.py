@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 
 from creditrisk.data.portfolio import Scale
 from creditrisk.monitoring.drift import Z_LIMIT
-from creditrisk.ui.form import Field, number_text
-from creditrisk.ui.state import PRODUCT, ApplicantState, BookSummary, ModelCard, Reason, ReportView, Result
+from creditrisk.serving.contract import number_in_words
+from creditrisk.ui.form import APPLICATION_ID, Field
+from creditrisk.ui.state import (
+    PRODUCT,
+    ApplicantState,
+    BookSummary,
+    ColumnView,
+    ModelCard,
+    ReportView,
+    Result,
+)
 from creditrisk.ui.styles import rating_colours
 
 Z_SHOWN = 2 * Z_LIMIT  # the bar of a larger shift is cut off here
-VERDICTS = {"ok": ("yes", "✓", "No drift"), "drift": ("no", "✕", "Drift"), "insufficient data": ("unsure", "?", "Unsure")}
-FLAGS = {"ok": ("ok", "✓ ok"), "flagged": ("flag", "▲ flagged"), "insufficient data": ("lack", "– too little data")}
+NAMED = 4  # so many missing fields are named, more are counted
+VERDICTS = {
+    "ok": ("yes", "✓", "No drift"),
+    "drift": ("no", "✕", "Drift"),
+    "insufficient data": ("unsure", "?", "Unsure"),
+}
+FLAGS = {"ok": ("ok", "✓ ok"), "flagged": ("flag", "▲ flagged"), "insufficient data": ("lack", "? too little data")}
 
 
 def percent(share: float) -> str:
-    """A probability for people; what rounds to nothing still shows as something."""
+    """A probability for people, never rounded to certainty."""
     if 0 < share < 0.00005:
         return "<0.01%"
+    if 0.99995 <= share < 1:
+        return ">99.99%"
     return f"{share:.2%}"
+
+
+def _pd(share: float) -> str:
+    return escape(percent(share))
 
 
 def header(card: ModelCard | None) -> str:
@@ -47,6 +68,11 @@ def notice(text: str) -> str:
 def empty(title: str, advice: str) -> str:
     """What a place without content says: `advice` may hold `code` in backticks."""
     return f'<div class="cr-empty"><h2>{escape(title)}</h2><p>{_with_code(advice)}</p></div>'
+
+
+def no_log(problem: str) -> str:
+    """What stands in place of the log's content while it does not answer, empty without a problem."""
+    return empty("The prediction log cannot be read", problem) if problem else ""
 
 
 def _with_code(text: str) -> str:
@@ -83,18 +109,20 @@ def result_panel(state: ApplicantState) -> str:
 
 
 def _waiting(state: ApplicantState) -> str:
-    def names(keys) -> str:
-        return ", ".join(escape(state.fields[k].label if k in state.fields else "Application ID") for k in keys)
-
-    wrong = [name for name in state.errors if name not in state.missing]
-    parts = [f"No result: correct {names(wrong)}."] if wrong else []
-    parts += [f"Fill in {names(state.missing)} to see a result."] if state.missing else []
-    return " ".join(parts)
+    labels = {name: field.label for name, field in state.fields.items()} | {APPLICATION_ID: "Application ID"}
+    wrong = [label for name, label in labels.items() if name in state.errors and name not in state.missing]
+    missing = [labels[name] for name in state.missing]
+    parts = [f"No result: correct {', '.join(wrong)}."] if wrong else []
+    if len(missing) > NAMED:
+        parts.append(f"Fill in {len(missing)} more fields to see a result.")
+    elif missing:
+        parts.append(f"Fill in {', '.join(missing)} to see a result.")
+    return escape(" ".join(parts))
 
 
 def _figures(result: Result) -> str:
     figures = {
-        "Probability of default": f'<span data-cr="pd">{percent(result.pd)}</span>',
+        "Probability of default": f'<span data-cr="pd">{_pd(result.pd)}</span>',
         "Credit score": f'<span data-cr="score">{result.score}</span><small>{escape(result.rating)}</small>',
     }
     if result.grade is not None:
@@ -123,7 +151,8 @@ def score_scale(result: Result, scale: Scale) -> str:
     return (
         f'<div class="cr-scale" role="img" aria-label="Score {result.score} on a scale from {scale.low} to '
         f'{scale.high}, rated {escape(result.rating)}; the cut-off is at {result.cut_off_score}">'
-        f'<div class="cr-mark" style="left:clamp(14px,{at:.2f}%,calc(100% - 14px))"><b>{result.score}</b></div>'
+        f'<b class="cr-mark-text" style="left:clamp(13px,{at:.2f}%,calc(100% - 13px))">{result.score}</b>'
+        f'<i class="cr-mark" style="left:{at:.2f}%"></i>'
         f'<div class="cr-bands">{"".join(bands)}</div>'
         f'<div class="cr-cut" style="left:{cut:.2f}%"></div>'
         f'<div class="cr-cut-text" style="{side}">cut-off {result.cut_off_score}</div></div>'
@@ -145,9 +174,9 @@ def _reasons(result: Result) -> str:
         )
     most = max(reason.weight for reason in result.reasons)
     items = "".join(
-        f"<li><p><span>{escape(reason.text)}</span><span>odds × {reason.odds:.2f}</span></p>"
+        f"<li><p><span>{escape(reason.text)}</span><span>odds × {_factor(reason.odds)}</span></p>"
         f'<div class="cr-track"><i style="width:{100 * reason.weight / most:.0f}%"></i></div>'
-        f"{_basis(reason)}</li>"
+        f'<span class="cr-soft cr-small">{escape(reason.label)}: {escape(reason.value)}</span></li>'
         for reason in result.reasons
     )
     return (
@@ -156,9 +185,8 @@ def _reasons(result: Result) -> str:
     )
 
 
-def _basis(reason: Reason) -> str:
-    shown = f"{escape(reason.label)}: {escape(reason.value)}" if reason.label else ""
-    return f'<span class="cr-soft cr-small">{shown}</span>' if shown else ""
+def _factor(odds: float) -> str:
+    return f"{odds:,.0f}" if odds >= 100 else f"{odds:.1f}" if odds >= 10 else f"{odds:.2f}"
 
 
 def _warnings(result: Result) -> str:
@@ -175,7 +203,7 @@ def glance(state: ApplicantState) -> str:
     result = state.result
     decision = "✓ Approve" if result.within_cut_off else "✕ Decline"
     return (
-        f'<div class="cr-glance"><span>PD {percent(result.pd)}</span>'
+        f'<div class="cr-glance"><span>PD {_pd(result.pd)}</span>'
         f"<span>{result.score} {escape(result.rating)}</span><span>{decision}</span></div>"
     )
 
@@ -185,10 +213,12 @@ def saving(state: ApplicantState) -> str:
     if state.problem:
         return f'<p class="cr-error" role="alert">⚠ Not saved. {escape(state.problem)}</p>'
     if state.saved:
-        return (
-            f'<p class="cr-said" role="status">✓ Saved as <code data-cr="saved">{escape(state.saved)}</code>. '
-            "Change a value to save another.</p>"
-        )
+        number = f'<code data-cr="saved">{escape(state.saved)}</code>'
+        if state.saved_before:
+            text = f"This model has scored this application before. Its prediction {number} stands; none was added."
+        else:
+            text = f"✓ Saved as {number}. Change a value to save another."
+        return f'<p class="cr-said" role="status">{text}</p>'
     return ""
 
 
@@ -197,33 +227,52 @@ def saving(state: ApplicantState) -> str:
 
 def book_heading(summary: BookSummary) -> str:
     """What the charts below are drawn from."""
-    looked = f"{summary.total:,}" if summary.looked_at == summary.total else f"newest {summary.looked_at:,} of {summary.total:,}"
-    mean = f" · mean PD {percent(summary.mean_pd)}" if summary.mean_pd is not None else ""
+    newest = summary.looked_at < summary.total
+    looked = f"newest {summary.looked_at:,} of {summary.total:,}" if newest else f"{summary.total:,}"
+    mean = f" · mean PD {_pd(summary.mean_pd)}" if summary.mean_pd is not None else ""
     return f'<h2>Logged predictions</h2><p class="cr-soft">{looked} predictions{mean}</p>'
+
+
+def rating_heading(summary: BookSummary) -> str:
+    """Shares by rating, in words: the chart for those who cannot see it, and exact for those who can."""
+    shares = [f"{escape(name)} {n / max(summary.looked_at, 1):.0%}" for name, n in summary.ratings.items()]
+    return f'<h2>By rating</h2><p class="cr-soft cr-small">{" · ".join(shares)}</p>'
+
+
+def score_heading(summary: BookSummary) -> str:
+    """Where the middle of the scores lies."""
+    low, middle, high = (f"{q:.0f}" for q in summary.quartiles)
+    return (
+        f'<h2>By credit score</h2><p class="cr-soft cr-small">Median {middle}; the middle half lies between {low} '
+        f"and {high}</p>"
+    )
 
 
 def recent_table(summary: BookSummary) -> str:
     """The newest predictions, newest first."""
     colours = rating_colours(list(summary.ratings))
-    rows = "".join(
-        f"<tr><td>{row['created_at']:%Y-%m-%d %H:%M}</td>"
-        f'<td><code title="{escape(row["prediction_id"])}">{escape(row["prediction_id"][:8])}</code></td>'
-        f"<td>{escape(row['application_id'] or '–')}</td>"
-        f'<td class="cr-right">{percent(row["pd"])}</td><td class="cr-right">{row["score"]}</td>'
-        f'<td><span class="cr-dot" style="background:{colours[row["rating"]]}"></span>{escape(row["rating"])}</td>'
-        f"<td>{escape(row['purpose'].replace('_', ' '))}</td></tr>"
-        for row in summary.recent
-    )
+    rows = "".join(_recent_row(row, colours[row["rating"]]) for row in summary.recent)
     head = (
-        '<th>Time (UTC)</th><th>Prediction</th><th>Application</th><th class="cr-right">PD</th>'
+        '<th>Time (UTC)</th><th class="cr-roomy">Prediction</th><th>Application</th><th class="cr-right">PD</th>'
         '<th class="cr-right">Score</th><th>Rating</th><th>Purpose</th>'
     )
-    return f"<h2>Newest predictions</h2>{_table('Newest predictions', head, rows)}"
+    return f"<h2>Newest predictions</h2>{_table('Newest predictions', head, rows, 'cr-scroll')}"
 
 
-def _table(name: str, head: str, rows: str) -> str:
+def _recent_row(row: Mapping, colour: str) -> str:
+    number, application = escape(row["prediction_id"]), escape(row["application_id"] or "–")
     return (
-        f'<div class="cr-tablebox" tabindex="0" role="region" aria-label="{name}"><table class="cr-table">'
+        f"<tr><td>{row['created_at']:%Y-%m-%d %H:%M}</td>"
+        f'<td class="cr-roomy"><code title="{number}">{number[:8]}</code></td><td>{application}</td>'
+        f'<td class="cr-right">{_pd(row["pd"])}</td><td class="cr-right">{row["score"]}</td>'
+        f'<td><span class="cr-dot" style="background:{colour}"></span>{escape(row["rating"])}</td>'
+        f"<td>{escape(row['purpose'].replace('_', ' '))}</td></tr>"
+    )
+
+
+def _table(name: str, head: str, rows: str, more: str = "") -> str:
+    return (
+        f'<div class="cr-tablebox {more}" tabindex="0" role="region" aria-label="{name}"><table class="cr-table">'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
@@ -234,18 +283,19 @@ def _table(name: str, head: str, rows: str) -> str:
 def report_panel(report: ReportView, version_in_use: str) -> str:
     """One drift report: the verdict, what it is about, and every column."""
     kind, icon, title = VERDICTS[report.status]
-    about = f"{report.n:,} predictions of model {report.model_version} ({report.short_hash}), {_trigger(report.trigger)}"
-    other = (
-        f" This page scores with model {version_in_use}." if version_in_use not in ("", report.model_version) else ""
-    )
+    model = f"model {report.model_version} ({report.short_hash})"
+    about = f"{report.when:%Y-%m-%d %H:%M} UTC · {report.n:,} predictions of {model}, {_trigger(report.trigger)}."
+    if version_in_use not in ("", report.model_version):
+        about += f" This page scores with model {version_in_use}."
     rows = "".join(_drift_row(column) for column in report.columns)
     head = (
-        '<th>Column</th><th class="cr-right">Training mean</th><th class="cr-right">New mean</th>'
-        f'<th class="cr-right">Z</th><th>Z from −{Z_SHOWN:g} to {Z_SHOWN:g}</th><th>Flag</th><th>Finding</th>'
+        '<th>Column</th><th>Flag</th><th class="cr-right">Z</th>'
+        f'<th>Limits at ±{Z_LIMIT:g}</th><th class="cr-right">Training mean</th><th class="cr-right">New mean</th>'
+        '<th class="cr-right">Missing in training</th><th class="cr-right">Missing now</th>'
     )
     return (
-        f'<h2>Drift report {report.id}</h2><p class="cr-soft">{report.when:%Y-%m-%d %H:%M} UTC · {escape(about)}.{other}</p>'
-        f'<div style="margin-top:12px">{_box(kind, icon, title, report.verdict + ".")}</div>'
+        f'<h2>Drift report {report.id}</h2><p class="cr-soft">{escape(about)}</p>'
+        f'<div class="cr-space">{_box(kind, icon, title, report.verdict + ".")}</div>'
         f"{_table('Drift by column', head, rows)}"
     )
 
@@ -254,20 +304,23 @@ def _trigger(trigger: str) -> str:
     return {"automatic": "checked automatically", "file": "checked with a scored file"}.get(trigger, "checked by hand")
 
 
-def _drift_row(column) -> str:
+def _drift_row(column: ColumnView) -> str:
     kind, flag = FLAGS[column.status]
+    # With a Z the reason only says it again; without one it is all there is to say.
+    why = f'<br><span class="cr-soft cr-small">{escape(column.reason)}</span>' if column.z is None else ""
+    z = "–" if column.z is None else f"{column.z:+.2f}".replace("-", "−")
     return (
-        f'<tr><td>{escape(column.label)}</td><td class="cr-right">{_mean(column.train_mean)}</td>'
-        f'<td class="cr-right">{_mean(column.new_mean)}</td>'
-        f'<td class="cr-right">{"–" if column.z is None else f"{column.z:+.2f}".replace("-", "−")}</td>'
-        f'<td>{_z_bar(column.z)}</td><td class="cr-{kind}">{flag}</td><td class="cr-soft">{escape(column.reason)}</td></tr>'
+        f'<tr><td>{escape(column.label)}</td><td class="cr-{kind}">{flag}{why}</td><td class="cr-right">{z}</td>'
+        f'<td>{_z_bar(column.z)}</td><td class="cr-right">{_mean(column.train_mean)}</td>'
+        f'<td class="cr-right">{_mean(column.new_mean)}</td><td class="cr-right">{column.train_missing:.1%}</td>'
+        f'<td class="cr-right">{column.new_missing:.1%}</td></tr>'
     )
 
 
 def _mean(value: float | None) -> str:
     if value is None:
         return "–"
-    return f"{value:,.0f}" if abs(value) >= 1000 else number_text(round(value, 2 if abs(value) >= 1 else 4))
+    return f"{value:,.0f}" if abs(value) >= 1000 else number_in_words(round(value, 2 if abs(value) >= 1 else 4))
 
 
 def _z_bar(z: float | None) -> str:
@@ -276,7 +329,8 @@ def _z_bar(z: float | None) -> str:
     width = 50 * min(abs(z), Z_SHOWN) / Z_SHOWN
     left = 50 - width if z < 0 else 50
     over = " cr-over" if abs(z) >= Z_LIMIT else ""
-    return f'<span class="cr-z{over}" aria-hidden="true"><i style="left:{left:.1f}%;width:{width:.1f}%"></i><u></u></span>'
+    bar = f'<i style="left:{left:.1f}%;width:{width:.1f}%"></i>'
+    return f'<span class="cr-z{over}" aria-hidden="true">{bar}<u></u></span>'
 
 
 def reports_table(reports: list[ReportView], shown: ReportView | None) -> str:

@@ -16,18 +16,19 @@ from typing import Any, TypeVar
 
 import numpy as np
 from traitlets import Any as Anything
-from traitlets import Dict, HasTraits, Int, List, Tuple, Unicode
+from traitlets import Bool, Dict, HasTraits, Int, List, Tuple, Unicode
 
 from creditrisk.data.portfolio import Portfolio
-from creditrisk.errors import ArtifactError, CreditRiskError, LogError
+from creditrisk.errors import CreditRiskError, LogError
 from creditrisk.modelling.scorecard import scores_of
 from creditrisk.monitoring.checks import run_due_checks
 from creditrisk.monitoring.drift import Z_LIMIT
+from creditrisk.serving.contract import number_in_words, soft_limit_warnings, wire_name
 from creditrisk.serving.log import Check, PredictionLog, migrate
-from creditrisk.serving.model import CHAMPION, ModelData, load_model, read_manifest, resolve
-from creditrisk.serving.scorer import Scored, Scorer
+from creditrisk.serving.model import CHAMPION, ModelData, load_exact, load_model, read_manifest, resolve
+from creditrisk.serving.scorer import Scored, Scorer, dedupe_key
 from creditrisk.settings import settings
-from creditrisk.ui.form import Field, fields_of, number_text, read_form
+from creditrisk.ui.form import Field, fields_of, read_form
 
 PRODUCT = "Credit Risk Workbench"
 RECENT = 50
@@ -59,7 +60,7 @@ class ModelCard:
 def _day(text: str) -> str:
     try:
         day = datetime.fromisoformat(text)
-        return f"{day.day} {day:%B %Y}"
+        return f"{day.day} {day:%b %Y}"
     except ValueError:
         return text or "on a day not recorded"
 
@@ -118,15 +119,16 @@ class ApplicantState(HasTraits):
     missing = Tuple()
     result = Anything(None, allow_none=True)
     saved = Unicode()
+    saved_before = Bool(False)
     problem = Unicode()
 
-    def __init__(self, data: ModelData, log: LogAccess) -> None:
+    def __init__(self, data: ModelData, log: LogAccess, artifacts: str = "") -> None:
         super().__init__()
         self.book: Portfolio = data.portfolio
         self.fields: Mapping[str, Field] = fields_of(data.portfolio)
         self.texts = {name: field.initial for name, field in self.fields.items()}
         self.application_id = ""
-        self._data, self._scorer, self._log = data, Scorer(data), log
+        self._data, self._scorer, self._log, self._artifacts = data, Scorer(data), log, artifacts
         self._touched: set[str] = set()
         self._record: tuple[Scored, dict, str | None] | None = None
         self._read()
@@ -150,16 +152,26 @@ class ApplicantState(HasTraits):
         self._read()
 
     def save(self) -> None:
-        """Log the prediction shown, once; `saved` is then its id, or `problem` says why there is none."""
+        """Log the prediction shown, once; `saved` is then its id, or `problem` says why there is none.
+
+        An application id that this model has scored before keeps its stored prediction: `saved_before` is then true.
+        """
         if self._record is None or self.saved:
             return
         scored, inputs, application_id = self._record
         record = self._scorer.record(
-            scored, 0, inputs, purpose="production", source="page", application_id=application_id
+            scored,
+            0,
+            inputs,
+            purpose="production",
+            source="page",
+            application_id=application_id,
+            dedupe_key=None if application_id is None else dedupe_key(self._data, application_id),
         )
         answer = self._log.ask(lambda log: log.append([record]))
         self.problem = self._log.problem
         if answer is not None:
+            self.saved_before = not answer.inserted[0]
             self.saved = answer.prediction_ids[0]
             self._log.ask(lambda log: run_due_checks(log, self._model_of, _owner()))
 
@@ -167,29 +179,26 @@ class ApplicantState(HasTraits):
         reading = read_form(self.book, self.texts, self.application_id)
         self._record = None
         self.saved = self.problem = ""
-        emptied = {name: f"needed: {self.fields[name].limits or 'enter a value'}" for name in reading.missing}
-        self.errors = reading.errors | {n: text for n, text in emptied.items() if n in self._touched}
+        emptied = [name for name in reading.missing if name in self._touched]
+        self.errors = reading.errors | {n: f"needed; enter {self.fields[n].allowed}" for n in emptied}
         self.missing = reading.missing
         if reading.values is None:
             self.result = None
             return
         scored = self._scorer.score_rows([reading.values])
         given = {n: v for n, v in reading.values.items() if v is not None}
-        inputs = {self.book.columns[n].wire or n: v for n, v in given.items()}
+        inputs = {wire_name(n, self.book.columns[n]): v for n, v in given.items()}
         self._record = (scored, inputs, reading.application_id)
         self.result = self._result(scored, given)
 
     def _result(self, scored: Scored, values: Mapping[str, Any]) -> Result:
-        known = {n: v for n, v in scored.features_of(0).items() if v is not None} | dict(values)
+        known = scored.features_of(0) | dict(values)
         reasons = []
         for reason in scored.reasons[0]:
-            column = self.book.columns[reason["feature"]]
-            label, value = column.label or reason["feature"].replace("_", " "), known.get(reason["feature"])
-            if value is None:  # "many enquiries" would be a strange thing to say of a number that nobody gave
-                reasons.append(Reason(f"{label}: not given", "", "", reason["weight"]))
-            else:
-                shown = value if isinstance(value, str) else _measure(value, column.unit)
-                reasons.append(Reason(reason["text"], label, shown, reason["weight"]))
+            column, value = self.book.columns[reason["feature"]], known[reason["feature"]]
+            label = column.label or reason["feature"].replace("_", " ")
+            shown = value if isinstance(value, str) else _measure(value, column.unit)
+            reasons.append(Reason(reason["text"], label, shown, reason["weight"]))
         return Result(
             pd=float(scored.pd[0]),
             score=int(scored.score[0]),
@@ -202,34 +211,23 @@ class ApplicantState(HasTraits):
         )
 
     def _model_of(self, check: Check) -> ModelData:
-        data = self._data
-        if data.sha256 != check.model_sha256:
-            data = load_model(check.model_version)
-        if data.sha256 != check.model_sha256:
-            raise ArtifactError(
-                f"model {check.model_version} ({check.model_sha256[:8]}) is no longer in the artifacts folder"
-            )
-        return data
+        if (check.model_version, check.model_sha256) == (self._data.version, self._data.sha256):
+            return self._data
+        return load_exact(check.model_version, check.model_sha256, self._artifacts)
 
 
 def _measure(value: float, unit: str) -> str:
-    shown = number_text(round(value, 2))
+    shown = number_in_words(round(value, 2))
     return f"{shown}{unit}" if unit == "%" else f"{shown} {unit}".strip()
 
 
 def _soft_warnings(book: Portfolio, values: Mapping[str, Any]) -> list[str]:
+    """The API's warnings, with labels for wire names."""
     found = []
     for name, value in values.items():
-        column = book.columns[name]
-        if not column.is_numeric:
-            continue
-        for limit, word, beyond in (
-            (column.warn_below, "below", lambda v, x: v < x),
-            (column.warn_above, "above", lambda v, x: v > x),
-        ):
-            if limit is not None and beyond(value, limit):
-                shown, bound = _measure(value, column.unit), number_text(limit)
-                found.append(f"{column.label or name}: {shown} is {word} the usual {bound}. Scored all the same.")
+        wire, label = wire_name(name, book.columns[name]), book.columns[name].label or name
+        sentences = soft_limit_warnings({wire: value}, book)
+        found += [f"{label}{sentence.removeprefix(wire)}" for sentence in sentences]
     return found
 
 
@@ -289,8 +287,8 @@ class LogAccess(HasTraits):
 class BookSummary:
     """Logged predictions of one purpose, or of all.
 
-    `looked_at` of `total` predictions, the newest, make the distributions: `ratings` by name, worst first, and
-    `scores` as (lower edge, count) in steps of SCORE_STEP. `recent` holds the newest rows of the log.
+    `looked_at` of `total` predictions, the newest, make the distributions: `ratings` by name, worst first, `scores` as
+    (lower edge, count) in steps of SCORE_STEP, `quartiles` of the score. `recent` holds the newest rows of the log.
     """
 
     total: int
@@ -298,12 +296,13 @@ class BookSummary:
     by_purpose: Mapping[str, int]
     ratings: Mapping[str, int]
     scores: tuple[tuple[int, int], ...]
+    quartiles: tuple[float, ...]
     mean_pd: float | None
     recent: tuple[Mapping[str, Any], ...]
 
 
 class BookState(HasTraits):
-    """The Book tab. `purpose` is empty for all predictions; `summary` is None when the log does not answer."""
+    """The Book tab. `purpose` is empty for all; `summary` is None before the first reading and without an answer."""
 
     purpose = Unicode()
     summary = Anything(None, allow_none=True)
@@ -324,12 +323,14 @@ class BookState(HasTraits):
     def _summarise(self, log: PredictionLog) -> BookSummary:
         by_purpose = log.counts()["by_purpose"]
         rows = log.predictions(limit=NEWEST, purpose=self.purpose or None)
+        scores = [row["score"] for row in rows]
         return BookSummary(
             total=by_purpose.get(self.purpose, 0) if self.purpose else sum(by_purpose.values()),
             looked_at=len(rows),
             by_purpose=by_purpose,
             ratings=_rating_counts(rows, self._book),
-            scores=_score_counts([row["score"] for row in rows], self._book),
+            scores=_score_counts(scores, self._book),
+            quartiles=tuple(np.quantile(scores, (0.25, 0.5, 0.75)).tolist()) if scores else (),
             mean_pd=sum(row["pd"] for row in rows) / len(rows) if rows else None,
             recent=tuple(rows[:RECENT]),
         )
@@ -371,6 +372,8 @@ class ColumnView:
     train_mean: float | None
     new_mean: float | None
     z: float | None
+    train_missing: float
+    new_missing: float
 
 
 @dataclass(frozen=True)
@@ -457,6 +460,8 @@ def _report_view(row: Mapping[str, Any], book: Portfolio | None) -> ReportView:
             train_mean=c["train_mean"],
             new_mean=c["new_mean"],
             z=c["z"],
+            train_missing=c["train_missing"],
+            new_missing=c["new_missing"],
         )
         for c in row["report"]["columns"]
     ]
@@ -482,6 +487,7 @@ class Workbench:
     """Everything behind one visit of the page. Without a model `problem` says why, and log and reports still show."""
 
     data: ModelData | None
+    artifacts: str
     problem: str
     log: LogAccess
     applicant: ApplicantState | None
@@ -494,21 +500,23 @@ class Workbench:
 
 
 def open_workbench(artifacts: str = "", url: str = "", period: int = 0) -> Workbench:
-    """Load the champion and look at the log, as set by CREDITRISK_ARTIFACTS and CREDITRISK_DATABASE_URL."""
+    """Load the champion and open the log, as set by CREDITRISK_ARTIFACTS and CREDITRISK_DATABASE_URL.
+
+    What the log holds is read once somebody looks: a log of millions takes a while.
+    """
     log = LogAccess(url or settings().log_url, period or settings().drift_period)
     data, problem = None, ""
     try:
         data = load_model(CHAMPION, artifacts)
     except (CreditRiskError, OSError, ImportError, ValueError) as error:
         problem = str(error)
-    bench = Workbench(
+    log.ask(PredictionLog.ping)
+    return Workbench(
         data=data,
+        artifacts=artifacts,
         problem=problem,
         log=log,
-        applicant=ApplicantState(data, log) if data else None,
+        applicant=ApplicantState(data, log, artifacts) if data else None,
         book=BookState(log, data.portfolio if data else None),
         monitoring=MonitoringState(log, data),
     )
-    bench.book.refresh()
-    bench.monitoring.refresh()
-    return bench

@@ -69,19 +69,22 @@ CSS += """
 .cr-page .cr-head h1 { font-size: 24px; font-weight: 700; letter-spacing: -.01em; line-height: 1.2; }
 .cr-page .cr-facts { display: flex; flex-wrap: wrap; gap: 4px 24px; margin: 0; }
 .cr-page .cr-facts div { display: flex; flex-direction: column; }
+.cr-page dt, .cr-page dd { float: none; clear: none; width: auto; white-space: nowrap; padding: 0; }
+.cr-page dl { width: auto; }
 .cr-page .cr-facts dt { font-size: 12.5px; color: var(--cr-soft); font-weight: 400; }
 .cr-page .cr-facts dd { margin: 0; font-size: 14.5px; font-weight: 600; font-variant-numeric: tabular-nums; }
 .cr-page .cr-facts code { font-size: 13px; font-weight: 400; color: var(--cr-soft); background: none; padding: 0; }
 
 /* Tabs */
-.cr-page .jupyter-widget-tab, .cr-page .widget-tab { overflow: visible; }
+.cr-page .jupyter-widget-tab, .cr-page .widget-tab { overflow: visible; margin: 0; }
 .cr-page .jupyter-widget-tab > .lm-TabBar, .cr-page .widget-tab > .p-TabBar {
   border-bottom: 1px solid var(--cr-line); overflow: visible; min-height: 44px; flex: 0 0 auto;
 }
 .cr-page .lm-TabBar-content { align-items: stretch; border: 0; overflow: visible; }
 .cr-page .jupyter-widget-tab > .lm-TabBar .lm-TabBar-tab {
   flex: 0 0 auto; min-width: 0; height: 44px; min-height: 44px; max-height: none; padding: 0 16px; line-height: 44px;
-  border: 0; margin: 0 0 -1px; background: none; color: var(--cr-soft); font-size: 15px; border-bottom: 3px solid transparent;
+  border: 0; margin: 0 0 -1px; background: none; color: var(--cr-soft); font-size: 15px;
+  border-bottom: 3px solid transparent;
   font-family: var(--cr-font); cursor: pointer;
 }
 .cr-page .jupyter-widget-tab > .lm-TabBar .lm-TabBar-tab::before { display: none; }
@@ -95,20 +98,31 @@ CSS += """
 .cr-page .jupyter-widget-tab > .widget-tab-contents {
   border: 0; background: none; padding: 18px 0 0; overflow: visible; color: var(--cr-ink);
 }
+/* Hidden tabs keep their width: a chart that is drawn without one fails in the browser. */
+.cr-page .jupyter-widget-tab > .widget-tab-contents > .lm-Widget.lm-mod-hidden {
+  display: block !important; visibility: hidden; position: absolute; left: 0; right: 0; height: 0; overflow: hidden;
+}
 
 /* Cards and layout */
 .cr-page .cr-card {
-  background: #fff; border: 1px solid var(--cr-line); border-radius: 10px; padding: 20px 22px 22px; min-width: 0; width: auto;
+  background: #fff; border: 1px solid var(--cr-line); border-radius: 10px; padding: 20px 22px 22px; min-width: 0;
+  width: auto;
 }
-.cr-page .cr-score { display: grid; grid-template-columns: minmax(0, 7fr) minmax(0, 5fr); gap: 18px; align-items: start; }
+.cr-page .cr-score {
+  display: grid; grid-template-columns: minmax(0, 7fr) minmax(0, 5fr); gap: 18px; align-items: start;
+}
 .cr-page .cr-side { position: sticky; top: 12px; }
 .cr-page .cr-pair { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 18px; }
 .cr-page .cr-stack { display: flex; flex-direction: column; gap: 18px; }
-.cr-page .cr-bar { display: flex; flex-flow: row wrap; gap: 12px 16px; align-items: center; justify-content: space-between; }
+.cr-page .cr-bar {
+  display: flex; flex-flow: row wrap; gap: 12px 16px; align-items: center; justify-content: space-between;
+}
 .cr-page .cr-bar > .widget-html { flex: 1 1 300px; width: auto; }
 
 /* Fields */
-.cr-page .cr-fields { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 14px 20px; margin-top: 14px; }
+.cr-page .cr-fields {
+  display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 14px 20px; margin-top: 14px;
+}
 .cr-page .cr-field { min-width: 0; width: auto; }
 .cr-page .cr-field .widget-text, .cr-page .cr-field .widget-dropdown, .cr-page .cr-bar .widget-dropdown {
   display: flex; flex-direction: column; align-items: stretch; height: auto; width: 100%; margin: 0;
@@ -116,19 +130,23 @@ CSS += """
 .cr-page .cr-bar .widget-dropdown { width: 230px; flex: 0 1 auto; }
 .cr-page .cr-bar .cr-wide { width: 400px; }
 .cr-page .widget-label {
-  width: auto; max-width: none; text-align: left; color: var(--cr-ink); font-size: 14px; font-weight: 600; line-height: 20px;
+  width: auto; max-width: none; text-align: left; color: var(--cr-ink); font-size: 14px; font-weight: 600;
+  line-height: 20px;
   height: 20px; padding: 0; margin: 0 0 4px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap;
   font-family: var(--cr-font);
 }
 .cr-page .widget-text input[type="text"], .cr-page .widget-dropdown > select {
-  height: 38px; min-height: 38px; width: 100%; margin: 0; padding: 0 10px; font-size: 15px; color: var(--cr-ink); background-color: #fff;
-  border: 1px solid #7c8997; border-radius: 6px; font-variant-numeric: tabular-nums; box-shadow: none; line-height: 36px;
+  height: 38px; min-height: 38px; width: 100%; margin: 0; padding: 0 10px; font-size: 15px; color: var(--cr-ink);
+  background-color: #fff;
+  border: 1px solid #7c8997; border-radius: 6px; font-variant-numeric: tabular-nums; box-shadow: none;
+  line-height: 36px;
 }
 .cr-page .widget-dropdown > select { padding-right: 26px; flex: none; }
 .cr-page .widget-text input[type="text"]:focus, .cr-page .widget-dropdown > select:focus {
   border-color: var(--cr-accent); outline: 2px solid var(--cr-accent); outline-offset: 0; box-shadow: none;
 }
-.cr-page .cr-hint { font-size: 12.5px; line-height: 1.4; color: var(--cr-soft); margin: 4px 0 0; min-height: 17px; }
+.cr-page .cr-hint { font-size: 12.5px; line-height: 1.4; color: var(--cr-soft); margin: 4px 0 0; }
+.cr-page .cr-hint:empty { display: none; }
 .cr-page .cr-error { font-size: 13px; line-height: 1.4; color: var(--cr-bad); font-weight: 600; margin: 4px 0 0; }
 .cr-page .cr-invalid .widget-text input[type="text"], .cr-page .cr-invalid .widget-dropdown > select {
   border-color: var(--cr-bad); border-width: 2px; background-color: #fdf5f4;
@@ -137,7 +155,8 @@ CSS += """
   margin: 16px 0 0; overflow: visible;
 }
 .cr-page .jupyter-widget-Collapse-header {
-  background: none; border: 0; border-top: 1px solid var(--cr-line); padding: 12px 2px; font-size: 14px; color: var(--cr-accent);
+  background: none; border: 0; border-top: 1px solid var(--cr-line); padding: 12px 2px; font-size: 14px;
+  color: var(--cr-accent);
   font-weight: 600; font-family: inherit; cursor: pointer;
 }
 .cr-page .jupyter-widget-Collapse-contents { border: 0; padding: 0 0 6px; overflow: visible; background: none; }
@@ -145,8 +164,10 @@ CSS += """
 
 /* Buttons */
 .cr-page .jupyter-button {
-  height: 40px; line-height: 38px; width: auto; min-width: 0; padding: 0 18px; border-radius: 6px; font-size: 15px; margin: 0;
-  font-weight: 600; background: #fff; color: var(--cr-accent); border: 1px solid var(--cr-accent); box-shadow: none; overflow: visible;
+  height: 40px; line-height: 38px; width: auto; min-width: 0; padding: 0 18px; border-radius: 6px; font-size: 15px;
+  margin: 0;
+  font-weight: 600; background: #fff; color: var(--cr-accent); border: 1px solid var(--cr-accent); box-shadow: none;
+  overflow: visible;
 }
 .cr-page .jupyter-button:hover:enabled { background: #eef4f8; box-shadow: none; }
 .cr-page .jupyter-button:focus-visible, .cr-page .lm-TabBar-tab:focus-visible,
@@ -155,16 +176,17 @@ CSS += """
 .cr-page .jupyter-button.mod-primary:hover:enabled { background: #154b70; }
 .cr-page .jupyter-button:disabled { background: #eceff2; color: #5c6875; border-color: #c9d1d9; opacity: 1; }
 .cr-page .cr-actions { display: flex; flex-flow: row wrap; gap: 12px; align-items: flex-end; margin-top: 16px; }
-.cr-page .cr-actions .cr-field { flex: 1 1 200px; }
-.cr-page .cr-actions .cr-hint:empty { display: none; }
+.cr-page .cr-actions .cr-field { flex: 1 0 100%; }
+.cr-page .cr-actions .cr-save { flex: 1 0 auto; }
 
 /* The result */
 .cr-page .cr-figures { display: flex; flex-wrap: wrap; gap: 4px 34px; margin: 12px 0 4px; }
 .cr-page .cr-figures div { display: flex; flex-direction: column; }
 .cr-page .cr-figures dt, .cr-page .cr-label { font-size: 13px; color: var(--cr-soft); font-weight: 400; }
-.cr-page .cr-figures dd { margin: 0; font-size: 30px; line-height: 1.2; font-weight: 680; font-variant-numeric: tabular-nums; }
+.cr-page .cr-figures dd {
+  margin: 0; font-size: 30px; line-height: 1.2; font-weight: 680; font-variant-numeric: tabular-nums;
+}
 .cr-page .cr-figures dd small { font-size: 15px; font-weight: 600; margin-left: 6px; }
-.cr-page dl { margin-bottom: 0; }
 .cr-page .cr-scale { position: relative; padding: 24px 0 42px; margin-top: 4px; }
 .cr-page .cr-bands { display: flex; gap: 2px; }
 .cr-page .cr-band { min-width: 0; }
@@ -172,15 +194,18 @@ CSS += """
 .cr-page .cr-band:first-child i { border-radius: 6px 0 0 6px; }
 .cr-page .cr-band:last-child i { border-radius: 0 6px 6px 0; }
 .cr-page .cr-band span {
-  display: block; font-size: 12.5px; color: var(--cr-soft); padding-top: 3px; overflow: hidden; text-overflow: ellipsis;
+  display: block; font-size: 12.5px; color: var(--cr-soft); padding-top: 3px; overflow: hidden;
+  text-overflow: ellipsis;
   white-space: nowrap;
 }
 .cr-page .cr-band.cr-here span { color: var(--cr-ink); font-weight: 700; }
-.cr-page .cr-mark { position: absolute; top: 0; transform: translateX(-50%); text-align: center; line-height: 1; color: var(--cr-ink); }
-.cr-page .cr-mark b { display: block; font-size: 14px; font-variant-numeric: tabular-nums; }
-.cr-page .cr-mark::after {
-  content: ""; display: block; margin: 2px auto 0; width: 0; border: 6px solid transparent; border-top-color: var(--cr-ink);
-  border-bottom: 0;
+.cr-page .cr-mark-text {
+  position: absolute; top: 0; transform: translateX(-50%); line-height: 1; color: var(--cr-ink); font-size: 14px;
+  font-variant-numeric: tabular-nums;
+}
+.cr-page .cr-mark {
+  position: absolute; top: 16px; transform: translateX(-50%); border: 6px solid transparent;
+  border-top-color: var(--cr-ink); border-bottom: 0;
 }
 .cr-page .cr-cut { position: absolute; top: 22px; height: 42px; border-left: 2px dashed var(--cr-ink); }
 .cr-page .cr-cut-text { position: absolute; top: 65px; font-size: 12.5px; color: var(--cr-ink); white-space: nowrap; }
@@ -189,7 +214,8 @@ CSS += """
   border: 1px solid; margin-top: 4px;
 }
 .cr-page .cr-verdict b { display: block; }
-.cr-page .cr-icon { flex: none; width: 22px; height: 22px; border-radius: 50%; color: #fff; display: grid; place-items: center;
+.cr-page .cr-icon { flex: none; width: 22px; height: 22px; border-radius: 50%; color: #fff; display: grid;
+  place-items: center;
   font-size: 13px; font-weight: 700; line-height: 1; margin-top: 1px; }
 .cr-page .cr-yes { background: #eef6f6; border-color: #a9cccd; color: var(--cr-ink); }
 .cr-page .cr-yes .cr-icon { background: var(--cr-good); }
@@ -206,41 +232,58 @@ CSS += """
 .cr-page .cr-track i { display: block; height: 6px; background: var(--cr-figure); border-radius: 3px; }
 .cr-page .cr-notes { margin: 8px 0 0; padding: 0; list-style: none; display: grid; gap: 6px; font-size: 14px; }
 .cr-page .cr-notes li { display: flex; gap: 8px; margin: 0; }
-.cr-page .cr-notes li::before { content: "!"; flex: none; width: 18px; height: 18px; border-radius: 50%; background: var(--cr-warn);
+.cr-page .cr-notes li::before { content: "!"; flex: none; width: 18px; height: 18px; border-radius: 50%;
+  background: var(--cr-warn);
   color: #fff; font-size: 12px; font-weight: 700; display: grid; place-items: center; margin-top: 1px; }
 .cr-page .cr-said { margin-top: 12px; font-size: 14px; overflow-wrap: anywhere; }
 .cr-page .cr-said:empty { display: none; }
-.cr-page .cr-said code, .cr-page .cr-empty code { font-size: 13px; background: #edf1f5; color: var(--cr-ink); padding: 1px 5px; border-radius: 4px; }
+.cr-page .cr-said code, .cr-page .cr-empty code {
+  font-size: 13px; background: #edf1f5; color: var(--cr-ink); padding: 1px 5px; border-radius: 4px;
+}
+.cr-page .cr-empty code { white-space: nowrap; }
 .cr-page .cr-glance { display: none; }
 
 /* Empty states and problems */
 .cr-page .cr-empty { border: 1px dashed #aab5c0; border-radius: 10px; padding: 26px 24px; background: #fff; }
 .cr-page .cr-empty p { margin-top: 6px; max-width: 68ch; color: var(--cr-soft); overflow-wrap: anywhere; }
-.cr-page .cr-quiet { display: none; }
+.cr-page .cr-quiet { display: none !important; }
 
 /* Tables */
-.cr-page .cr-tablebox { overflow: auto; max-height: 480px; margin-top: 12px; border: 1px solid var(--cr-line); border-radius: 8px; }
+.cr-page .cr-tablebox {
+  overflow: auto; margin-top: 12px; border: 1px solid var(--cr-line); border-radius: 8px;
+}
+.cr-page .cr-scroll { max-height: 480px; }
 .cr-page .cr-tablebox:focus-visible { outline: 3px solid var(--cr-accent); outline-offset: 2px; }
-.cr-page table.cr-table { border-collapse: collapse; width: 100%; font-size: 14px; margin: 0; border: 0; table-layout: auto; }
+.cr-page table.cr-table {
+  border-collapse: collapse; width: 100%; font-size: 14px; margin: 0; border: 0; table-layout: auto;
+}
 .cr-page table.cr-table th {
-  position: sticky; top: 0; background: #f1f4f7; text-align: left; font-weight: 600; color: var(--cr-soft); font-size: 13px;
+  position: sticky; top: 0; background: #f1f4f7; text-align: left; font-weight: 600; color: var(--cr-soft);
+  font-size: 13px;
   padding: 8px 12px; white-space: nowrap; border: 0; border-bottom: 1px solid var(--cr-line); z-index: 1;
 }
 .cr-page table.cr-table td {
-  padding: 7px 12px; border: 0; border-bottom: 1px solid #edf0f3; white-space: nowrap; text-align: left; background: #fff;
+  padding: 7px 12px; border: 0; border-bottom: 1px solid #edf0f3; white-space: nowrap; text-align: left;
+  background: #fff;
   color: var(--cr-ink); vertical-align: middle;
 }
 .cr-page table.cr-table tbody tr:last-child td { border-bottom: 0; }
 .cr-page table.cr-table .cr-right { text-align: right; font-variant-numeric: tabular-nums; }
+.cr-page table.cr-table .cr-soft { color: var(--cr-soft); font-weight: 400; }
+.cr-page .cr-space { margin-top: 12px; }
 .cr-page table.cr-table code { font-size: 13px; background: none; padding: 0; color: var(--cr-soft); }
 .cr-page .cr-dot { display: inline-block; width: 10px; height: 10px; border-radius: 3px; margin-right: 7px; }
-.cr-page .cr-flag { color: var(--cr-bad); font-weight: 650; }
-.cr-page .cr-ok { color: var(--cr-good); }
-.cr-page .cr-lack { color: var(--cr-warn); font-weight: 600; }
-.cr-page .cr-z { position: relative; display: inline-block; width: 120px; height: 14px; vertical-align: -2px; background: #eef1f4; }
+.cr-page table.cr-table .cr-flag, .cr-page .cr-flag { color: var(--cr-bad); font-weight: 650; }
+.cr-page table.cr-table .cr-ok, .cr-page .cr-ok { color: var(--cr-good); }
+.cr-page table.cr-table .cr-lack, .cr-page .cr-lack { color: var(--cr-warn); font-weight: 600; }
+.cr-page .cr-z {
+  position: relative; display: inline-block; width: 120px; height: 14px; vertical-align: -2px; background: #eef1f4;
+}
 .cr-page .cr-z i { position: absolute; top: 3px; height: 8px; background: var(--cr-figure); }
 .cr-page .cr-z.cr-over i { background: var(--cr-bad); }
-.cr-page .cr-z::before, .cr-page .cr-z::after { content: ""; position: absolute; top: 0; bottom: 0; border-left: 1px dashed var(--cr-soft); }
+.cr-page .cr-z::before, .cr-page .cr-z::after {
+  content: ""; position: absolute; top: 0; bottom: 0; border-left: 1px dashed var(--cr-soft);
+}
 .cr-page .cr-z::before { left: 25%; }
 .cr-page .cr-z::after { left: 75%; }
 .cr-page .cr-z u { position: absolute; left: 50%; top: 0; bottom: 0; border-left: 1px solid var(--cr-soft); }
@@ -249,7 +292,7 @@ CSS += """
 .cr-page .bqplot { margin: 6px 0 0; width: 100%; }
 .cr-page .bqplot .axis text { fill: var(--cr-soft); font-size: 12.5px; }
 .cr-page .bqplot .axislabel { fill: var(--cr-soft); font-size: 12.5px; font-weight: 400; }
-.cr-page .bqplot .axis path.domain { stroke: #aab5c0; }
+.cr-page .bqplot .axis path.domain { stroke: none; }
 .cr-page .bqplot .axis line { stroke: #d5dce3; }
 .cr-page .bqplot .bar_label { fill: var(--cr-ink); font-size: 13px; font-weight: 600; }
 
@@ -258,7 +301,8 @@ CSS += """
   .cr-page .cr-side { position: static; }
   /* On a narrow page the result lies below the form: its figures stay in sight while one types. */
   .cr-page .cr-glance {
-    display: flex; gap: 4px 16px; flex-wrap: wrap; align-items: baseline; background: var(--cr-ink); color: #fff; padding: 10px 20px;
+    display: flex; gap: 4px 16px; flex-wrap: wrap; align-items: baseline; background: var(--cr-ink); color: #fff;
+    padding: 10px 20px;
     font-size: 14.5px; font-variant-numeric: tabular-nums; margin: 0 -14px;
   }
   .cr-page .cr-sticky { position: sticky; bottom: 0; z-index: 5; }
@@ -270,6 +314,10 @@ CSS += """
   .cr-page .jupyter-widget-tab > .lm-TabBar .lm-TabBar-tab { padding: 0 11px; }
   .cr-page .cr-bar .widget-dropdown, .cr-page .cr-bar .cr-wide { width: 100%; }
   .cr-page .cr-head h1 { font-size: 21px; }
+  .cr-page .cr-facts { gap: 4px 20px; }
+  .cr-page table.cr-table .cr-roomy { display: none; }
+  .cr-page table.cr-table th, .cr-page table.cr-table td { padding-left: 9px; padding-right: 9px; }
+  .cr-page table.cr-table { font-size: 13.5px; }
 }
 @media (prefers-reduced-motion: no-preference) {
   .cr-page .cr-track i { transition: width .15s ease-out; }

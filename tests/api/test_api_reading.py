@@ -1,0 +1,129 @@
+"""What the API tells about itself, the model, the log and the drift checks."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from creditrisk.monitoring.checks import run_due_checks
+from creditrisk.serving.contract import example_application
+
+
+@pytest.fixture
+def filled(served, applications):
+    """Five logged predictions, ids 1 to 5."""
+    for number, application in enumerate(applications[:5]):
+        assert served.predict(application, application_id=f"A-{number}").status_code == 200
+    return served
+
+
+def test_health_is_ok(served):
+    response = served.client.get("/health")
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+def test_logs_are_newest_first_with_the_promised_fields(filled, applications):
+    logged = filled.client.get("/logs").json()
+    assert [row["id"] for row in logged] == [5, 4, 3, 2, 1]
+    newest = logged[0]
+    assert set(newest) == {
+        "id", "prediction_id", "timestamp", "model_version", "application_id", "purpose", "inputs",
+        "default_probability", "credit_score", "rating", "reasons",
+    }  # fmt: skip
+    assert newest["inputs"] == applications[4]
+    assert (newest["application_id"], newest["purpose"], newest["model_version"]) == ("A-4", "production", "v2")
+    answer = filled.predict(applications[4], application_id="A-4").json()
+    shared = set(newest) & set(answer)
+    assert len(shared) == 7 and {k: newest[k] for k in shared} == {k: answer[k] for k in shared}
+
+
+def test_logs_can_be_read_page_by_page(filled):
+    def page(**query) -> list[int]:
+        return [row["id"] for row in filled.client.get("/logs", params=query).json()]
+
+    assert page(limit=2) == [5, 4]
+    assert page(limit=2, before_id=4) == [3, 2]
+    assert page(limit=2, before_id=2) == [1]
+    assert page(before_id=1) == []
+
+
+def test_a_hundred_predictions_give_one_drift_check_and_extreme_ones_are_flagged_by_column(served, applications):
+    for application in applications[:100]:
+        served.predict(application)
+    for application in applications[:100]:
+        served.predict(application, loan_tenure_months=600)
+    assert run_due_checks(served.log, lambda check: served.data, "test") == 2
+    drifted, quiet = served.client.get("/drift-reports").json()
+    assert set(quiet) == {
+        "id", "timestamp", "model_version", "trigger", "window_key", "n", "status", "flagged", "flagged_columns",
+        "columns",
+    }  # fmt: skip
+    assert (quiet["n"], quiet["status"], quiet["flagged"], quiet["flagged_columns"]) == (100, "ok", 0, [])
+    assert (quiet["trigger"], quiet["window_key"], drifted["window_key"]) == ("automatic", "bucket-1", "bucket-2")
+    assert (drifted["status"], drifted["flagged"], drifted["flagged_columns"]) == ("drift", 1, ["loan_tenure_months"])
+    by_name = {column["column"]: column for column in drifted["columns"]}
+    assert by_name["loan_tenure_months"]["new_mean"] == 600 and by_name["loan_tenure_months"]["z"] > 3
+    assert abs(by_name["age"]["z"]) < 3 and not by_name["age"]["z_flag"]
+    assert [r["id"] for r in served.client.get("/drift-reports?limit=1").json()] == [drifted["id"]]
+    assert served.client.get(f"/drift-reports?before_id={drifted['id']}").json() == [quiet]
+
+
+def test_model_info_is_that_of_the_published_model(serve, either_model, trained):
+    info = serve(either_model).client.get("/model-info").json()
+    manifest = json.loads((Path(trained.folder) / "manifest.json").read_text())["models"][either_model.version]
+    assert info["sha256"] == manifest["sha256"]
+    assert (info["kind"], info["portfolio"]) == (manifest["kind"], "retail")
+    assert info["features"] == list(either_model.features)
+    assert info["metrics"]["test"]["auc"] == manifest["auc"]
+    assert info["metrics"]["cv"] == either_model.metrics["cv"]
+    assert info["threshold"] == either_model.threshold
+    assert (info["trained"], info["training"]["run"]) == (manifest["created"], "a-run")
+    assert info["versions"] == manifest["versions"]
+
+
+def test_model_info_names_inputs_as_requests_do_with_their_limits(served):
+    inputs = served.client.get("/model-info").json()["inputs"]
+    assert [name for name, about in inputs.items() if about["required"]] == list(
+        example_application(served.data.portfolio)
+    )
+    assert not inputs["enquiry_count"]["required"]
+    assert (inputs["age"]["min"], inputs["age"]["max"], inputs["age"]["warn_above"]) == (18, 100, 70)
+    assert (inputs["income"]["above"], inputs["income"]["min"]) == (0, None)
+    assert inputs["num_open_accounts"]["also_called"] == ["number_of_open_accounts"]
+    assert inputs["loan_type"]["levels"] == ["Secured", "Unsecured"]
+
+
+def test_a_figure_that_is_not_a_number_is_null_and_no_failure(serve, champion):
+    odd = replace(champion, metrics={"test": {"auc": math.nan}, "cv": {"auc": math.inf}})
+    response = serve(odd).client.get("/model-info")
+    assert response.status_code == 200
+    assert response.json()["metrics"] == {"test": {"auc": None}, "cv": {"auc": None}}
+
+
+def test_the_index_lists_every_endpoint_and_nothing_that_needs_the_internet(served):
+    index = served.client.get("/").json()
+    described = served.client.get(index["openapi"]).json()["paths"]
+    listed = {f"{method.upper()} {path}" for path, methods in described.items() for method in methods}
+    assert set(index["endpoints"]) == listed
+    assert {"GET /health", "GET /model-info", "POST /predict", "GET /logs", "GET /drift-reports"} <= listed
+    assert served.client.get("/docs").status_code == served.client.get("/redoc").status_code == 404
+
+
+def test_the_described_example_is_a_request_that_works_and_every_answer_is_described(served):
+    described = served.client.get("/openapi.json").json()
+    predict = described["paths"]["/predict"]["post"]
+    body = predict["requestBody"]["content"]["application/json"]
+    assert served.predict(body["example"]).status_code == 200
+    assert {"200", "413", "422", "503"} <= set(predict["responses"])
+    schemas = described["components"]["schemas"]
+    application = schemas[body["schema"]["$ref"].split("/")[-1]]
+    assert application["properties"]["age"]["maximum"] == 100 and application["additionalProperties"] is False
+    assert set(schemas["Mistake"]["properties"]) == {"loc", "msg", "type"}
+    for path, methods in described["paths"].items():
+        for operation in methods.values():
+            assert operation["summary"], path
+            assert operation["responses"]["200"]["content"]["application/json"]["schema"], path

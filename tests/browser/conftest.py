@@ -1,0 +1,166 @@
+"""The page as a visitor meets it: `creditrisk dashboard` on a free port, and Chromium without a network."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import urlsplit
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # helpers that several test folders share
+
+import postgres  # noqa: E402
+from creditrisk.data.portfolio import load_portfolio  # noqa: E402
+from creditrisk.data.sample import make_applications, make_book  # noqa: E402
+from creditrisk.data.tables import check_applications, prepare_book  # noqa: E402
+from creditrisk.modelling import train  # noqa: E402
+from creditrisk.modelling.attempts import Attempt  # noqa: E402
+from creditrisk.monitoring.checks import run_due_checks  # noqa: E402
+from creditrisk.release import make_model_data  # noqa: E402
+from creditrisk.serving.log import PredictionLog, migrate  # noqa: E402
+from creditrisk.serving.model import load_model, save_models  # noqa: E402
+from creditrisk.serving.scorer import Scorer  # noqa: E402
+
+BROWSERS = ("chromium", "google-chrome", "chromium-browser")
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+PERIOD = 60
+SECONDS = 60_000  # milliseconds that a page may take on a busy machine
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator:
+    """Chromium; skips visibly without one, and fails then under CI."""
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        postgres.skip_or_fail(f"no browser: none of {', '.join(BROWSERS)} is installed")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
+    """A page over a small model, 2 * PERIOD logged predictions and the drift reports that fell due with them."""
+    folder = tmp_path_factory.mktemp("site")
+    runs, artifacts = folder / "runs", folder / "artifacts"
+    _publish_model(str(artifacts))
+    url = f"sqlite:///{runs / 'predictions.db'}"
+    migrate(url)
+    log = PredictionLog(url, PERIOD)
+    _log_predictions(log, load_model("champion", str(artifacts)))
+    port = _free_port()
+    address = f"http://127.0.0.1:{port}"
+    program = [sys.executable, "-m", "creditrisk.cli", "dashboard", "--port", str(port)]
+    # Relative, as people write them: the page's kernels run in another folder.
+    places = {"CREDITRISK_ARTIFACTS": "artifacts", "CREDITRISK_RUNS": "runs", "CREDITRISK_DRIFT_PERIOD": str(PERIOD)}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CREDITRISK_")} | places
+    with open(folder / "server.log", "wb") as output:
+        server = subprocess.Popen(program, cwd=folder, env=environment, stdout=output, stderr=output)
+        try:
+            _wait_until_it_listens(address, server, folder / "server.log")
+            yield SimpleNamespace(address=address, log=log, output=folder / "server.log")
+        finally:
+            server.terminate()
+            try:
+                server.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+            log.close()
+
+
+def _publish_model(folder: str) -> None:
+    book = prepare_book(make_book(3_000).tables, load_portfolio("retail"))
+    training = train.begin(book, train.split_book(book, "auto", 42), 42)
+    fitted = train.run_attempts(training, 1, attempts=[Attempt(4, "xgboost")])
+    save_models(folder, {"v2": make_model_data("v2", fitted[0], "", training, "a-run")}, "v2")
+
+
+def _log_predictions(log: PredictionLog, data) -> None:
+    frame = check_applications(make_applications(2 * PERIOD + 10), data.portfolio, "applications").frame[: 2 * PERIOD]
+    frame = frame.assign(age=frame["age"].where(frame.index < PERIOD, 3_000))  # the second period has drifted
+    scorer = Scorer(data)
+    scored = scorer.score_frame(frame)
+    log.append([scorer.record(scored, i, {}, purpose="production", source="api") for i in range(len(frame))])
+    run_due_checks(log, lambda check: data, "test")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _wait_until_it_listens(address: str, server: subprocess.Popen, output: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(f"{address}/voila/static/voila.js", timeout=5).close()
+            return
+        except (urllib.error.URLError, OSError):
+            if server.poll() is not None:
+                break
+            time.sleep(0.1)
+    pytest.fail(f"the page did not start:\n{output.read_text()[-2000:]}")
+
+
+@pytest.fixture
+def visit(browser, site) -> Iterator:
+    """Opens the page: visit(width) -> page.
+
+    No visit may log an error, ask another host for anything, or be sent the notebook's source.
+    """
+    pages, complaints, elsewhere, received = [], [], [], []
+
+    def open_page(width: int = 1280):
+        context = browser.new_context(viewport={"width": width, "height": 900})
+        page = context.new_page()
+        page.set_default_timeout(SECONDS)
+
+        def only_here(route) -> None:
+            if urlsplit(route.request.url).netloc == urlsplit(site.address).netloc:
+                route.continue_()
+            else:
+                elsewhere.append(route.request.url)
+                route.abort()
+
+        page.route(lambda url: not url.startswith(("data:", "blob:")), only_here)
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        received.append(page.goto(site.address).text())
+        page.locator("[data-cr=pd]").wait_for()
+        pages.append(page)
+        return page
+
+    yield open_page
+    from playwright.sync_api import Error
+
+    for page in pages:
+        with suppress(Error):  # the test may have closed it
+            page.close(run_before_unload=True)  # what frees the kernel, as when a visitor closes the tab
+        page.context.close()
+    assert elsewhere == []
+    assert complaints == []
+    assert not [html for html in received if "open_page" in html or "wait_for_request" in html]

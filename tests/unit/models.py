@@ -1,0 +1,57 @@
+"""One small training run that the unit tests share: fitted once a session, published wherever a test wants it."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import xgboost
+
+from creditrisk.data.portfolio import load_portfolio
+from creditrisk.data.sample import make_applications, make_book
+from creditrisk.data.tables import Applications, Book, check_applications, prepare_book
+from creditrisk.modelling import train
+from creditrisk.modelling.attempts import Attempt, Clock, Fitted, fit_attempt
+from creditrisk.release import make_model_data
+from creditrisk.serving.model import ModelData, load_model, save_models
+
+RETAIL = load_portfolio("retail")
+xgboost.set_config(nthread=1)  # on tables this small threads mostly wait for each other; results are the same
+
+
+@cache
+def small_book() -> Book:
+    return prepare_book(make_book(4_000).tables, RETAIL)
+
+
+@cache
+def small_training() -> train.Training:
+    return train.begin(small_book(), train.split_book(small_book(), "auto", 42), 42)
+
+
+@cache
+def small_fitted() -> dict[str, Fitted]:
+    """v1 and v2 as they come: untuned, and not cross-validated, which takes most of the time."""
+    training = small_training()
+    rows = training.part("train")
+    fitted = {}
+    for version, attempt in (("v1", Attempt(3, "logistic")), ("v2", Attempt(4, "xgboost"))):
+        model = fit_attempt(attempt, rows, training.candidates, RETAIL, 42)
+        fitted[version] = train.judge(training, attempt, model, (0.9, 0.91), Clock())
+    return fitted
+
+
+@cache
+def small_models() -> dict[str, ModelData]:
+    """Both versions as `save_models` takes them: they have no hash yet."""
+    return {v: make_model_data(v, one, "a reason", small_training(), "a-run") for v, one in small_fitted().items()}
+
+
+def published(folder: object) -> dict[str, ModelData]:
+    """Publish both versions in a folder, v2 as champion, and load them again."""
+    save_models(str(folder), small_models(), "v2")
+    return {version: load_model(version, str(folder)) for version in small_models()}
+
+
+@cache
+def some_applications(rows: int = 300) -> Applications:
+    return check_applications(make_applications(rows), RETAIL, "applications")

@@ -1,0 +1,204 @@
+"""Files and windows as the notebooks handle them: read, scored, logged once, checked once, stored once."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from creditrisk.batch import (
+    Window,
+    current_window,
+    log_file,
+    open_log,
+    read_applications,
+    store_window,
+    write_scored,
+)
+from creditrisk.data.portfolio import load_portfolio
+from creditrisk.data.sample import make_applications
+from creditrisk.data.tables import check_applications
+from creditrisk.errors import DataError, LogError
+from creditrisk.monitoring.checks import check_features
+from creditrisk.runs import RunFolder
+from creditrisk.serving.model import ModelData
+from creditrisk.serving.scorer import Scorer, scored_table
+from unit.models import RETAIL, published, some_applications
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> dict[str, ModelData]:
+    return published(tmp_path_factory.mktemp("artifacts"))
+
+
+@pytest.fixture
+def data(models) -> ModelData:
+    return models["v2"]
+
+
+def logged(data: ModelData, frame: pd.DataFrame, sha: str = "f" * 64):
+    scorer, checked = Scorer(data), check_applications(frame, RETAIL, "a file")
+    return log_file(scorer, checked, scorer.score_frame(checked.frame), "a-run", sha)
+
+
+def stored_reports() -> list[dict]:
+    log = open_log()
+    try:
+        return log.reports()
+    finally:
+        log.close()
+
+
+# Reading and writing
+
+
+def test_a_file_is_known_by_the_hash_of_its_content(tmp_path):
+    path = tmp_path / "today.csv"
+    make_applications(5).to_csv(path, index=False)
+    delivered = read_applications(str(path), RETAIL)
+    assert (delivered.name, len(delivered.frame)) == ("today.csv", 5)
+    assert delivered.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    copy = tmp_path / "copy.csv"
+    copy.write_bytes(path.read_bytes())
+    assert read_applications(str(copy), RETAIL).sha256 == delivered.sha256
+    with pytest.raises(DataError, match="no such file"):
+        read_applications(str(tmp_path / "none.csv"), RETAIL)
+
+
+def test_the_embedded_applications_are_always_the_same_and_fit_the_embedded_book_only():
+    one, two = read_applications("", RETAIL), read_applications("", RETAIL)
+    assert one.sha256 == two.sha256 and len(one.frame) == 1_000
+    pd.testing.assert_frame_equal(one.frame, two.frame)
+    with pytest.raises(DataError, match="not 'german'; give a file"):
+        read_applications("", load_portfolio("german"))
+
+
+@pytest.mark.parametrize("name", ["scored.csv", "deep/er/scored.parquet", "SCORED.CSV", ""])
+def test_a_scored_file_is_written_in_the_form_its_ending_says(tmp_path, data, name):
+    applications = some_applications()
+    table = scored_table(applications, Scorer(data).score_frame(applications.frame))
+    run = RunFolder(tmp_path, "score")
+    target = write_scored(table, str(tmp_path / name) if name else "", run)
+    assert target == tmp_path / (name or "scored.parquet")
+    again = pd.read_csv(target) if name.lower().endswith(".csv") else pd.read_parquet(target)
+    assert list(again.columns) == list(table.columns) and len(again) == len(table)
+    assert again["default_probability"].tolist() == table["default_probability"].tolist()
+
+
+# Scored files
+
+
+def test_a_file_logged_twice_adds_nothing_the_second_time(settings_in, data):
+    frame = make_applications(30)
+    first, second = logged(data, frame), logged(data, frame)
+    assert (first.new, first.known) == (30, 0) and (second.new, second.known) == (0, 30)
+    assert first.report == second.report
+    (report,) = stored_reports()
+    assert (report["trigger"], report["window_key"], report["n"]) == ("file", f"file-{'f' * 16}", 30)
+    log = open_log()
+    try:
+        assert log.counts()["predictions"] == 30 and log.counts()["checks"]["pending"] == 0
+    finally:
+        log.close()
+
+
+def test_a_longer_file_adds_what_is_new(settings_in, data, models):
+    assert logged(data, make_applications(30)).new == 30
+    more = pd.concat([make_applications(30), make_applications(60).iloc[30:]])
+    longer = logged(data, more, "e" * 64)
+    assert (longer.new, longer.known, longer.report.rows) == (30, 30, 60)
+    assert len(stored_reports()) == 2
+    assert logged(models["v1"], make_applications(30)).new == 30, "another model, other predictions"
+
+
+def test_rows_without_identifier_are_logged_once_per_file(settings_in, data):
+    frame = make_applications(10).drop(columns="application_id")
+    assert logged(data, frame).new == 10 and logged(data, frame).new == 0
+    assert logged(data, frame, "e" * 64).new == 10
+
+
+def test_control_totals_add_up(settings_in, data):
+    frame = pd.concat([make_applications(20), make_applications(3)], ignore_index=True)
+    frame.loc[0, "age"] = 7  # rejected, so its second copy counts
+    checked = check_applications(frame, RETAIL, "a file")
+    scored = Scorer(data).score_frame(checked.frame)
+    done = log_file(Scorer(data), checked, scored, "a-run", "f" * 64)
+    assert (checked.rejected_rows, checked.duplicates, len(scored)) == (1, 2, 20)
+    assert checked.received == 23 == len(scored) + checked.rejected_rows + checked.duplicates
+    assert done.new + done.known == len(scored) and done.report.rows == len(scored)
+
+
+def test_a_file_without_one_good_row_logs_nothing_and_stores_no_report(settings_in, data):
+    done = logged(data, make_applications(4).assign(age=7))
+    assert (done.new, done.known, done.report.status, done.report.rows) == (0, 0, "insufficient data", 0)
+    assert stored_reports() == []
+
+
+# Windows
+
+
+def test_an_empty_log_says_what_to_do(settings_in, data):
+    with pytest.raises(LogError, match="model v2 has no prediction in the log yet; run `creditrisk score`"):
+        current_window(data, 100, "")
+
+
+def test_a_window_is_the_last_predictions_of_this_very_model(settings_in, data, models):
+    logged(models["v1"], make_applications(40))
+    logged(data, make_applications(40))
+    taken = current_window(data, 25, "")
+    assert [row["application_id"] for row in taken.rows] == make_applications(40)["application_id"].tolist()[15:]
+    assert {row["model_version"] for row in taken.rows} == {"v2"}
+    assert taken.key == f"predictions-{taken.rows[0]['id']}-{taken.rows[-1]['id']}"
+    assert set(taken.features) == set(data.features) and len(taken.features["age"]) == 25
+    assert "fewer" not in taken.description and taken.rejected.empty
+
+
+def test_a_window_smaller_than_asked_says_so(settings_in, data):
+    logged(data, make_applications(40))
+    taken = current_window(data, 1_000, "")
+    assert len(taken.rows) == 40
+    assert "the log holds 40 predictions of this model, fewer than the window of 1,000" in taken.description
+    assert check_features(data, taken.features).rows == 40
+
+
+def test_a_window_can_be_a_file(settings_in, data, tmp_path):
+    frame = make_applications(12)
+    frame.loc[0, "age"] = 7
+    frame.to_csv(tmp_path / "today.csv", index=False)
+    taken = current_window(data, 5, str(tmp_path / "today.csv"))
+    assert len(taken.features["age"]) == 11 and taken.rows is None and taken.key.startswith("file-")
+    assert taken.description == "11 of 12 rows of today.csv; the others were rejected"
+    assert taken.rejected["row"].tolist() == [1]
+    frame.iloc[1:].to_csv(tmp_path / "good.csv", index=False)
+    assert current_window(data, 5, str(tmp_path / "good.csv")).description == "11 of 11 rows of good.csv"
+    frame.assign(age=7).to_csv(tmp_path / "bad.csv", index=False)
+    none = current_window(data, 5, str(tmp_path / "bad.csv"))
+    assert check_features(data, none.features).status == "insufficient data"
+
+
+def test_storing_the_same_window_again_is_the_same_report(settings_in, data):
+    logged(data, make_applications(40))
+    taken = current_window(data, 25, "")
+    report = check_features(data, taken.features)
+    first = store_window(data, report, taken)
+    assert store_window(data, report, taken) == first
+    by_notebook = [r for r in stored_reports() if r["trigger"] == "notebook"]
+    assert [r["id"] for r in by_notebook] == [first] and by_notebook[0]["report"] == report.to_dict()
+    assert by_notebook[0]["first_prediction"] == taken.rows[0]["id"]
+    other = current_window(data, 24, "")
+    assert store_window(data, check_features(data, other.features), other) != first
+
+
+def test_a_window_of_a_file_is_stored_without_log_rows(settings_in, data, tmp_path):
+    make_applications(12).to_parquet(tmp_path / "today.parquet")
+    taken: Window = current_window(data, 5, str(tmp_path / "today.parquet"))
+    store_window(data, check_features(data, taken.features), taken)
+    (report,) = stored_reports()
+    assert (report["first_prediction"], report["window_key"], report["n"]) == (None, taken.key, 12)
+
+
+def test_the_log_is_made_where_the_settings_say(settings_in):
+    open_log().close()
+    assert Path(settings_in.runs_dir / "predictions.db").exists()

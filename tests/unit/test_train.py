@@ -1,0 +1,246 @@
+"""Training end to end on a small book: fair splits, one seed one result, directions of risk that hold when served."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from creditrisk.data.features import sources
+from creditrisk.data.sample import make_book
+from creditrisk.data.tables import Book, prepare_book, to_columns
+from creditrisk.errors import DataError
+from creditrisk.modelling import train
+from creditrisk.modelling.attempts import ATTEMPTS, Attempt, Candidates, Fitted
+from creditrisk.serving.scorer import Scorer
+from unit.models import RETAIL, published, small_book, small_models, small_training, some_applications
+
+
+def part_of(book: Book, index) -> Book:
+    frame = book.frame.iloc[index].reset_index(drop=True)
+    dates = None if book.dates is None else book.dates.iloc[index].reset_index(drop=True)
+    return replace(book, frame=frame, bad=book.bad[index], dates=dates)
+
+
+def with_outcomes(book: Book, bads: int) -> Book:
+    bad = np.zeros(len(book.bad), dtype=np.int8)
+    bad[np.random.default_rng(0).permutation(len(bad))[:bads]] = 1
+    return replace(book, bad=bad)
+
+
+# Splits
+
+
+@pytest.mark.parametrize("how", ["random", "out_of_time", "auto"])
+def test_every_row_is_in_one_part_and_the_shares_are_kept(how):
+    book = small_book()
+    split = train.split_book(book, how, 1)
+    parts = (split.train, split.calibration, split.test)
+    assert np.array_equal(np.sort(np.concatenate(parts)), np.arange(len(book.bad)))
+    assert len(split.test) / len(book.bad) == pytest.approx(train.TEST_SHARE, abs=0.01)
+    rest = len(split.train) + len(split.calibration)
+    assert len(split.calibration) / rest == pytest.approx(train.CALIBRATION_SHARE, abs=0.01)
+    assert book.bad[split.train].mean() == pytest.approx(book.bad[split.calibration].mean(), abs=0.003)
+    if how == "random":
+        assert book.bad[split.test].mean() == pytest.approx(book.bad.mean(), abs=0.003)
+    table = split.table(book).set_index("part")
+    assert table["rows"].to_dict() == {"train": len(parts[0]), "calibration": len(parts[1]), "test": len(parts[2])}
+    assert table["bads"].sum() == book.bad.sum()
+
+
+def test_out_of_time_tests_on_later_dates_only_even_where_dates_are_shared():
+    book = small_book()
+    months = replace(book, dates=book.dates.dt.to_period("Q").dt.to_timestamp())
+    for dated in (book, months):
+        split = train.split_book(dated, "out_of_time", 1)
+        before = dated.dates.iloc[np.concatenate([split.train, split.calibration])]
+        assert before.max() < dated.dates.iloc[split.test].min()
+        assert f"{dated.dates.iloc[split.test].min():%Y-%m-%d}" in split.description
+
+
+def test_auto_is_out_of_time_where_there_are_dates():
+    book = small_book()
+    assert train.split_book(book, "auto", 1).how == "out_of_time"
+    undated = replace(book, dates=None)
+    assert train.split_book(undated, "auto", 1).how == "random"
+    with pytest.raises(DataError, match="observation_date"):
+        train.split_book(undated, "out_of_time", 1)
+
+
+def test_the_seed_decides_the_split():
+    one, same, other = (train.split_book(small_book(), "random", seed) for seed in (3, 3, 4))
+    assert np.array_equal(one.test, same.test) and np.array_equal(one.train, same.train)
+    assert not np.array_equal(one.test, other.test)
+
+
+@pytest.mark.parametrize("how", ["random", "out_of_time"])
+@pytest.mark.parametrize("bads", [0, 1, 2, 20, train.MIN_BADS, -1, -20])
+def test_too_few_of_either_class_is_a_clear_error(how, bads):
+    book = small_book()
+    few = with_outcomes(book, bads if bads >= 0 else len(book.bad) + bads)
+    with pytest.raises(DataError, match=rf"bads and .* goods; at least {train.MIN_BADS} of each"):
+        train.split_book(few, how, 1)
+
+
+def test_a_book_of_one_date_cannot_be_split_by_date():
+    book = replace(small_book(), dates=pd.Series(pd.Timestamp("2023-05-01")).repeat(len(small_book().bad)))
+    with pytest.raises(DataError, match="the book before 2023-05-01, the test, has 0 bads.*split at random"):
+        train.split_book(book, "auto", 1)
+
+
+def test_a_tiny_book_is_a_clear_error():
+    with pytest.raises(DataError, match="at least"):
+        train.split_book(part_of(small_book(), np.arange(4)), "random", 1)
+
+
+def test_parts_of_a_training_are_the_rows_of_the_split():
+    training = small_training()
+    assert len(training.part("development")) == len(training.part("train")) + len(training.part("calibration"))
+    assert np.array_equal(training.part("test").bad, training.book.bad[training.split.test])
+    income = training.book.frame["income"].to_numpy()[training.split.train]
+    assert np.array_equal(training.part("train").columns["income"], income)
+
+
+# Selecting
+
+
+def test_bins_and_selection_look_at_training_rows_only():
+    training = small_training()
+    elsewhere = training.book.bad.copy()
+    elsewhere[training.split.test] = 1 - elsewhere[training.split.test]
+    elsewhere[training.split.calibration] = 1 - elsewhere[training.split.calibration]
+    again = train.begin(replace(training.book, bad=elsewhere), training.split, 42)
+    assert again.bins == training.bins
+    pd.testing.assert_frame_equal(again.funnel, training.funnel)
+
+
+# Attempts
+
+
+@pytest.fixture(scope="module")
+def tiny() -> train.Training:
+    book = prepare_book(make_book(1_500, seed=3).tables, RETAIL)
+    training = train.begin(book, train.split_book(book, "random", 5), 5)
+    few = ("credit_utilization_ratio", "loan_to_income", "delinquency_ratio", "residence_type")
+    return replace(training, candidates=Candidates(few, few))
+
+
+def comparable(fitted: list[Fitted]) -> list[dict]:
+    return [
+        {"model": one.model.to_dict(), "figures": {k: v for k, v in one.summary().items() if k != "seconds"}}
+        for one in fitted
+    ]
+
+
+def test_tuned_attempts_report_trials_and_are_decided_by_the_seed(tiny, monkeypatch):
+    monkeypatch.setattr(train.Training, "folds", 3)
+    monkeypatch.setattr(train, "SMALL", 0)  # folds drawn once
+    told = []
+    tuned = [a for a in ATTEMPTS if a.tuned and a.resampling == "none"]
+    fitted = train.run_attempts(tiny, 1, attempts=tuned, on_trial=lambda *news: told.append(news))
+    assert [(name, n) for name, n, _ in told] == [(a.name, 1) for a in tuned]
+    assert all(0.5 < best < 1 for _, _, best in told)
+    assert comparable(train.run_attempts(tiny, 1, attempts=tuned)) == comparable(fitted)
+    for one in fitted:
+        assert len(one.cv_auc) == 3 and one.attempt.params
+        assert one.test["auc"] > 0.8 and one.test["mean_pd"] == pytest.approx(one.test["bad_rate"], abs=0.05)
+    table = train.comparison(fitted)
+    assert table["attempt"].tolist() == [a.name for a in tuned]
+    assert table["auc"].tolist() == [one.test["auc"] for one in fitted]
+
+
+def test_calibration_repairs_what_undersampling_did_to_the_level(tiny, monkeypatch):
+    monkeypatch.setattr(train.Training, "folds", 2)
+    one = train.run_attempts(tiny, 1, attempts=[Attempt(2, "logistic", "under")])[0]
+    assert one.raw["mean_pd"] > 1.8 * one.raw["bad_rate"]
+    assert one.test["mean_pd"] == pytest.approx(one.test["bad_rate"], abs=0.03)
+    assert one.test["auc"] == pytest.approx(one.raw["auc"], abs=1e-12)
+    calibration = tiny.part("calibration")
+    assert (one.model.pd(calibration.columns) >= one.threshold).mean() == pytest.approx(0.2, abs=0.03)
+
+
+# Choosing
+
+
+def attempt_with(family: str, resampling: str, aucs: list[float]) -> Fitted:
+    return Fitted(Attempt(3, family, resampling, True), None, tuple(aucs), {}, {}, 0.5, 0.0)
+
+
+PLAIN = [0.90, 0.91, 0.89, 0.92, 0.90]
+
+
+@pytest.mark.parametrize(("gains", "used"), [
+    ([0.01, 0.012, 0.011, 0.009, 0.010], True),
+    ([0.0, 0.0, 0.0, 0.0, 0.0], False),
+    ([-0.01, -0.01, -0.02, -0.01, -0.01], False),
+    ([0.05, -0.03, 0.04, -0.04, 0.03], False),  # larger on average, but not by two standard errors
+    ([0.0005, 0.0006, 0.0005, 0.0006, 0.0005], False),  # certain, but immaterial
+    ([0.002, 0.0021, 0.002, 0.0021, 0.002], True),
+])  # fmt: skip
+def test_smotetomek_ships_only_when_it_earns_its_place(gains, used):
+    fitted = []
+    for family in ("logistic", "xgboost"):
+        fitted.append(attempt_with(family, "smotetomek", [a + g for a, g in zip(PLAIN, gains, strict=True)]))
+        fitted.append(attempt_with(family, "none", PLAIN))
+    chosen = train.choose(fitted)
+    assert {v: one.attempt.family for v, (one, _) in chosen.items()} == {"v1": "logistic", "v2": "xgboost"}
+    for one, why in chosen.values():
+        assert one.attempt.resampling == ("smotetomek" if used else "none")
+        assert f"{np.mean(gains):+.4f}" in why and ("it is used" if used else "it is not used") in why
+
+
+# Directions of risk, proved on the models as they are served
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory) -> dict[str, Scorer]:
+    return {v: Scorer(data) for v, data in published(tmp_path_factory.mktemp("artifacts")).items()}
+
+
+def swept(scorer: Scorer, name: str, values: np.ndarray, applicants: int = 200) -> np.ndarray:
+    """PDs of applicants (rows) as one input takes each of the values (columns)."""
+    frame = some_applications().frame.iloc[:applicants]
+    inputs = {n: np.repeat(frame[n].to_numpy(), len(values)) for n in RETAIL.inputs}
+    rows = pd.DataFrame(inputs).assign(**{name: np.tile(values, applicants)})
+    data = scorer.data
+    columns = data.columns(to_columns(rows, list(RETAIL.inputs), RETAIL))
+    return data.model.pd(columns).reshape(applicants, len(values))
+
+
+def range_of(name: str) -> np.ndarray:
+    """The declared range and beyond what training saw, with every cut of the bins and both its neighbours."""
+    column = RETAIL.columns[name]
+    low = column.min if column.min is not None else 1.0
+    high = column.max if column.max is not None else 10 * column.warn_above
+    steps = np.linspace(low, high, 60)
+    cuts = [cut for b in small_models()["v1"].model.design.bins if b.name == name for cut in b.cuts]
+    near = [edge for cut in cuts for edge in (np.nextafter(cut, low), cut, np.nextafter(cut, high))]
+    seen = small_training().part("train").columns[name]
+    return np.unique(np.concatenate([steps, near, np.quantile(seen[~np.isnan(seen)], np.linspace(0, 1, 40))]))
+
+
+DIRECTED = [name for name, column in RETAIL.inputs.items() if column.risk != "any"]
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("name", DIRECTED)
+def test_the_pd_of_every_applicant_moves_in_the_declared_direction(served, version, name):
+    pds = swept(served[version], name, range_of(name))
+    steps = np.diff(pds, axis=1) * (1 if RETAIL.columns[name].risk == "increasing" else -1)
+    assert (steps >= 0).all(), f"{(steps < 0).sum()} steps against the direction, by up to {-steps.min():.2g}"
+    data = served[version].data
+    reads = {name} | {f for f, column in RETAIL.features.items() if name in sources(column.derive)}
+    moved = (pds.max(axis=1) > pds.min(axis=1)).any()
+    assert moved == bool(reads & set(data.features)), "the sweep must reach the model"
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_an_applicant_of_62_or_over_never_scores_worse_than_at_a_younger_age(served, version):
+    limit = RETAIL.restricted["age"].no_worse_from
+    ages = np.arange(18.0, 101.0)
+    pds = swept(served[version], "age", ages)
+    younger, older = pds[:, ages < limit], pds[:, ages >= limit]
+    assert limit == 62 and "age" in served[version].data.features
+    assert (older.max(axis=1) <= younger.min(axis=1)).all()

@@ -1,10 +1,10 @@
-"""Takes the README's picture of the page: docs/pictures/page.png.
+"""Takes the README's pictures: the page, the newest training report, and its comparison of attempts.
 
-    python scripts/pictures.py                      start the page with the current settings, take the picture, stop
-    python scripts/pictures.py --url http://...     take it from a page that is running
+    python scripts/pictures.py                      start the page with the current settings, take the pictures, stop
+    python scripts/pictures.py --url http://...     take the page that is running
     python scripts/pictures.py --set "Age (years)=45" ...   fill the form in first, by label
 
-Needs a model (`creditrisk train`) and Chromium. Nothing is saved to the prediction log.
+Needs a finished `creditrisk train` and Chromium. Nothing is saved to the prediction log.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
-PICTURE = Path(__file__).resolve().parents[1] / "docs" / "pictures" / "page.png"
+from creditrisk.runs import list_runs
+
+PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 BROWSERS = ("chromium", "google-chrome", "chromium-browser")
 WIDTH = 1280
 MOST_BYTES = 300_000
@@ -40,18 +42,29 @@ APPLICANT = (
 
 
 def main() -> None:
-    """Take the picture, and say where it is."""
-    parser = argparse.ArgumentParser(description="Take the README's picture of the page.")
+    """Take the pictures, and say where they are."""
+    parser = argparse.ArgumentParser(description="Take the README's pictures.")
     parser.add_argument("--url", default="", help="a page that is running; without it one is started")
     parser.add_argument("--set", action="append", metavar="LABEL=TEXT", help="fill in a field; may be repeated")
-    parser.add_argument("--out", type=Path, default=PICTURE, help="default docs/pictures/page.png")
+    parser.add_argument("--out", type=Path, default=PICTURES, help="folder, default docs/pictures")
     arguments = parser.parse_args()
-    if arguments.url:
-        take(arguments.url, arguments.set, arguments.out)
-    else:
-        with running_page() as url:
-            take(url, arguments.set, arguments.out)
-    print(f"{arguments.out}: {arguments.out.stat().st_size // 1000} kB")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    with nullcontext(arguments.url) if arguments.url else running_page() as url, open_browser() as browser:
+        take_page(browser, url, arguments.set, arguments.out / "page.png")
+        take_report(browser, _newest_report(), arguments.out)
+    for picture in sorted(arguments.out.glob("*.png")):
+        size = picture.stat().st_size
+        print(f"{picture}: {size // 1000} kB")
+        if size > MOST_BYTES:
+            sys.exit(f"{picture} has {size:,} bytes, more than the {MOST_BYTES:,} a README should carry")
+
+
+def _newest_report() -> Path:
+    for run in list_runs():
+        report = Path(run["folder"]) / "report.html"
+        if run["name"] == "train" and run["status"] == "ok" and report.exists():
+            return report.resolve()
+    sys.exit("there is no finished training run; run `creditrisk train` first")
 
 
 @contextmanager
@@ -82,8 +95,9 @@ def _wait(address: str, server: subprocess.Popen) -> None:
     sys.exit("the page did not start; run `creditrisk dashboard` to see why")
 
 
-def take(url: str, texts: list[str] | None, out: Path) -> None:
-    """Write a PNG of the page, as tall as its content."""
+@contextmanager
+def open_browser() -> Iterator[Browser]:
+    """Headless Chromium."""
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
         sys.exit(f"no browser: none of {', '.join(BROWSERS)} is installed")
@@ -91,22 +105,36 @@ def take(url: str, texts: list[str] | None, out: Path) -> None:
         browser = playwright.chromium.launch(
             executable_path=program, args=["--headless=new", "--no-sandbox", "--disable-gpu"]
         )
-        page = browser.new_page(viewport={"width": WIDTH, "height": 900})
-        page.set_default_timeout(PATIENCE * 1000)
-        page.goto(url)
-        page.locator(".cr-page h1").wait_for()
-        if page.locator("[data-cr=pd]").count() == 0:
-            sys.exit("the page shows no result; run `creditrisk train` first, or fill the form in with --set")
-        _fill(page, texts)
-        page.wait_for_timeout(1_000)
-        height = page.evaluate("Math.ceil(document.querySelector('.cr-page').getBoundingClientRect().height)")
-        page.set_viewport_size({"width": WIDTH, "height": height})
-        out.parent.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=out)
-        page.close(run_before_unload=True)
+        yield browser
         browser.close()
-    if out.stat().st_size > MOST_BYTES:
-        sys.exit(f"{out} has {out.stat().st_size:,} bytes, more than the {MOST_BYTES:,} a README should carry")
+
+
+def take_page(browser: Browser, url: str, texts: list[str] | None, out: Path) -> None:
+    """Write a PNG of the page, as tall as its content."""
+    page = browser.new_page(viewport={"width": WIDTH, "height": 900})
+    page.set_default_timeout(PATIENCE * 1000)
+    page.goto(url)
+    page.locator(".cr-page h1").wait_for()
+    if page.locator("[data-cr=pd]").count() == 0:
+        sys.exit("the page shows no result; run `creditrisk train` first, or fill the form in with --set")
+    _fill(page, texts)
+    page.wait_for_timeout(1_000)
+    height = page.evaluate("Math.ceil(document.querySelector('.cr-page').getBoundingClientRect().height)")
+    page.set_viewport_size({"width": WIDTH, "height": height})
+    page.screenshot(path=out)
+    page.close(run_before_unload=True)
+
+
+def take_report(browser: Browser, report: Path, folder: Path) -> None:
+    """Write PNGs of the top of a training report, and of its tables of attempts."""
+    page = browser.new_page(viewport={"width": 1100, "height": 1250})
+    page.goto(report.as_uri())
+    page.screenshot(path=folder / "report.png")
+    begin = page.get_by_role("heading", name="The attempts compared").bounding_box()
+    end = page.get_by_role("heading", name="The two models that ship").bounding_box()
+    clip = {"x": 0, "y": begin["y"] - 16, "width": 1100, "height": end["y"] - begin["y"]}
+    page.screenshot(path=folder / "comparison.png", full_page=True, clip=clip)
+    page.close()
 
 
 def _fill(page: Page, texts: list[str] | None) -> None:

@@ -19,23 +19,44 @@ import nbformat
 ROOT = Path(__file__).resolve().parents[2]
 EXPECTED = Path(__file__).parent / "expected"
 CHECKED = "nbval-check-output"
-SMOKE = {"train": {"rows": 4_000, "trials": 2}, "score": {"model": "v2"}, "drift": {"model": "v2", "window": 500}}
-"""The chain: training first, then what needs a trained model."""
+SMOKE = {
+    "train": {"rows": 4_000, "trials": 2},
+    "score": {"model": "v2"},
+    "drift": {"model": "v2", "window": 500},
+    "risk": {},
+}
+"""The chain and its parameters: training first, then what needs a trained model; the page has none."""
+
+
+def notebook_file(name: str) -> Path:
+    """The notebook in the repository."""
+    return next(path for folder in ("notebooks", "dashboards") if (path := ROOT / folder / f"{name}.ipynb").exists())
 
 
 def smoke_copy(name: str, folder: Path, expected: dict[str, str] | None) -> Path:
     """A copy of a notebook with smoke parameters; checked cells hold `expected` outputs (cell id -> text), if any."""
-    notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+    notebook = nbformat.read(notebook_file(name), as_version=4)
     for count, cell in enumerate((c for c in notebook.cells if c.cell_type == "code"), 1):
         cell.execution_count = count
         tags = cell.metadata.get("tags", [])
         if "parameters" in tags:
             cell.source = with_parameters(cell.source, SMOKE[name])
         if CHECKED in tags and expected is not None:
-            cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=expected[cell.id])]
+            cell.outputs = [_output(expected[cell.id], count)]
     target = folder / f"{name}.ipynb"
     nbformat.write(notebook, target)
     return target
+
+
+def _output(text: str, count: int):
+    """Printed text, or the text of a result (which ends without a line break)."""
+    if text.endswith("\n"):
+        return nbformat.v4.new_output("stream", name="stdout", text=text)
+    return nbformat.v4.new_output("execute_result", {"text/plain": text}, execution_count=count)
+
+
+def _text(output) -> str:
+    return output.text if output.output_type == "stream" else output.data["text/plain"]
 
 
 def with_parameters(source: str, values: dict) -> str:
@@ -53,7 +74,7 @@ def with_parameters(source: str, values: dict) -> str:
 
 def checked_cells(name: str) -> list[str]:
     """Ids of the cells whose output is checked."""
-    notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+    notebook = nbformat.read(notebook_file(name), as_version=4)
     return [cell.id for cell in notebook.cells if CHECKED in cell.metadata.get("tags", [])]
 
 
@@ -90,7 +111,7 @@ def update() -> None:
             copy = smoke_copy(name, folder, None)
             done = papermill.execute_notebook(str(copy), str(folder / f"{name}.out.ipynb"), kernel_name="python3")
             outputs = {
-                cell.id: "".join(output.text for output in cell.outputs if output.output_type == "stream")
+                cell.id: "".join(_text(output) for output in cell.outputs)
                 for cell in done.cells
                 if CHECKED in cell.metadata.get("tags", [])
             }

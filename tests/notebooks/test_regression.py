@@ -24,7 +24,8 @@ def test_notebook_reproduces_its_checked_outputs(name: str, folder: Path) -> Non
 
 
 def test_every_notebook_checks_at_least_one_cell() -> None:
-    notebooks = {path.stem for path in (regression.ROOT / "notebooks").glob("*.ipynb")}
+    folders = ("notebooks", "dashboards")
+    notebooks = {path.stem for folder in folders for path in (regression.ROOT / folder).glob("*.ipynb")}
     assert notebooks == set(regression.SMOKE), "a notebook without a regression"
     for name in notebooks:
         expected = regression.read_expected(name)

@@ -37,8 +37,9 @@ def test_codes_missing_and_infinite_values_have_their_slots():
         0,
         0,
     ]
-    inside = dataclasses.replace(AGE, special=(30.0,))
-    assert inside.assign(np.array([29.9, 30.0, 30.1])).tolist() == [1, 3, 1]
+    counts = (1,) * 6
+    inside = dataclasses.replace(AGE, special=(30.0, -999.0), goods=counts, bads=counts)
+    assert inside.assign(np.array([29.9, 30.0, 30.1, -999.0, nan])).tolist() == [1, 3, 1, 4, 5]
     assert AGE.missing_slot == 4 and AGE.n_regular == 3 and AGE.n_slots == 5
 
 
@@ -84,6 +85,9 @@ def test_woe_is_finite_and_its_sign_says_on_which_side_of_the_book_a_bin_lies(pa
 def test_a_purer_bin_of_more_rows_is_further_from_neutral():
     few, many = woe_of([1, 10, 900], [0, 0, 90])[:2]
     assert 0 < few < many
+    row = 1 / 110  # the row at the book's own odds that a pure bin gets: the same share of goods and of bads
+    assert woe_of([3, 97], [0, 10])[0] == pytest.approx(log((3 / 100 + row) / row))
+    assert woe_of([0, 100], [3, 7])[0] == pytest.approx(log(row / (3 / 10 + row)))
     assert 0 > woe_of([0, 900], [1, 90])[0] > woe_of([0, 900], [9, 90])[0]
 
 
@@ -125,6 +129,9 @@ def test_bins_of_another_sign_or_with_other_counts_are_refused():
 def test_labels_tell_every_slot_apart():
     assert AGE.labels() == ["[-inf, 25)", "[25, 40.5)", "[40.5, inf)", "code -1", "missing"]
     assert HOME.labels() == ["Owned, Family", "Rented", "missing", "unseen"]
+    narrow = Bins("x", "numeric", (1,) * 4, (1,) * 4, cuts=(0.12341, 0.12342))
+    assert narrow.labels() == ["[-inf, 0.12341)", "[0.12341, 0.12342)", "[0.12342, inf)", "missing"]
+    assert Bins("x", "numeric", (1,) * 3, (1,) * 3, cuts=(1_234_567.5,)).labels()[1] == "[1,234,567.5, inf)"
     cuts = (1_200_000.0, 1_200_000.5, 1_200_001.0)
     close = Bins("x", "numeric", (1,) * 5, (1,) * 5, cuts=cuts)
     assert len(set(close.labels())) == 5

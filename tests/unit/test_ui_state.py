@@ -21,7 +21,7 @@ from creditrisk.serving.contract import application_model, example_application, 
 from creditrisk.serving.log import PredictionLog, PredictionRecord, migrate
 from creditrisk.serving.model import load_model, save_models
 from creditrisk.serving.scorer import Scorer
-from creditrisk.ui import page, page_html, state
+from creditrisk.ui import log_state, page, page_html, state
 from creditrisk.ui.form import fields_of, parse_number, read_form
 from creditrisk.ui.state import open_workbench
 
@@ -319,7 +319,7 @@ def test_a_purpose_can_be_looked_at_alone(bench, url):
 
 
 def test_a_large_log_is_summarised_by_its_newest_rows_and_says_so(bench, url, monkeypatch):
-    monkeypatch.setattr(state, "NEWEST", 5)
+    monkeypatch.setattr(log_state, "NEWEST", 5)
     fill(url, bench.data, 9)
     bench.book.refresh()
     assert (bench.book.summary.looked_at, bench.book.summary.total) == (5, 9)
@@ -340,7 +340,7 @@ def test_ratings_and_scores_of_another_portfolio_are_shown_too(bench, url):
 
 
 def test_the_best_score_of_the_scale_has_no_bar_of_its_own():
-    assert state._score_counts([300, 899, 900], RETAIL)[-1] == (875, 2)
+    assert log_state._score_counts([300, 899, 900], RETAIL)[-1] == (875, 2)
 
 
 # --- Monitoring -------------------------------------------------------------------------------------------------------

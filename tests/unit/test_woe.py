@@ -105,11 +105,13 @@ def test_missing_values_that_are_all_bad_get_a_finite_low_woe():
 def test_levels_are_grouped_by_bad_rate_and_each_level_once():
     draw = np.random.default_rng(3)
     rate = {"a": 0.02, "b": 0.05, "c": 0.2, "d": 0.21, "e": 0.5, "rare": 0.0}
-    values = draw.choice(list(rate), 5_000, p=[0.2, 0.2, 0.2, 0.2, 0.199, 0.001]).astype(object)
+    values = draw.choice(list(rate), 5_000, p=[0.5, 0.1, 0.15, 0.1, 0.149, 0.001]).astype(object)
     bad = (draw.random(5_000) < np.vectorize(rate.get)(values)).astype(int)
     values[::50] = None
     bins = fit_bins("x", values, bad)
-    assert sorted(level for group in bins.groups for level in group) == sorted(rate)
+    levels = [level for group in bins.groups for level in group]
+    assert sorted(levels) == sorted(rate)
+    assert levels.index("a") < levels.index("b") < levels.index("c") < levels.index("e")
     goods, bads = regular(bins)
     assert (np.diff(bads / (goods + bads)) > 0).all() and len(bins.groups) >= 3
     assert bins.goods[bins.missing_slot] + bins.bads[bins.missing_slot] == 100
@@ -127,6 +129,9 @@ def test_thousands_of_levels_are_binned_in_few_pre_bins():
     goods, bads = regular(bins)
     assert 1 < len(bins.groups) <= 8 and (np.diff(bads / (goods + bads)) > 0).all()
     assert sum(bins.goods) + sum(bins.bads) == 20_000
+    halves = fit_bins("x", values, bad, limits=Limits(max_pre_bins=2, min_share=0))
+    sizes = np.array(halves.goods[:2]) + np.array(halves.bads[:2])
+    assert len(halves.groups) == 2 and abs(sizes[0] - 10_000) < 50  # two pre-bins of about equal counts
 
 
 @pytest.mark.parametrize(

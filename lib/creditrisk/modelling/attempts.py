@@ -179,6 +179,7 @@ def _fit_trees(design: TreeDesign, matrix: np.ndarray, bad: np.ndarray, params: 
     settings = {"objective": "binary:logistic", "tree_method": "hist", "seed": seed} | {
         name: value for name, value in params.items() if name != "n_estimators"
     }
+    settings["nthread"] = 1 if len(matrix) < 50_000 else 0  # below, threads wait for each other; the trees are the same
     settings["monotone_constraints"] = "(" + ",".join(map(str, design.monotone)) + ")"
     data = xgboost.DMatrix(matrix.astype(np.float32), label=bad)
     booster = xgboost.train(settings, data, num_boost_round=params.get("n_estimators", 100))

@@ -9,16 +9,28 @@ import ipywidgets as widgets
 
 from creditrisk.ui import page_html
 from creditrisk.ui.form import APPLICATION_ID, Field
+from creditrisk.ui.log_state import BookState, MonitoringState
 from creditrisk.ui.page_charts import RatingChart, ScoreChart
-from creditrisk.ui.state import ApplicantState, BookState, MonitoringState, Workbench, newer_model, open_workbench
+from creditrisk.ui.state import ApplicantState, Workbench, newer_model, open_workbench
 from creditrisk.ui.styles import CSS
 
 TABS = ("Score an applicant", "Book", "Monitoring")
 NO_PREDICTIONS = "Save a prediction here, call the API (`creditrisk serve`), or score a file with `creditrisk score`."
-NO_REPORTS = "Every full hundred of production predictions is checked by itself; `creditrisk drift` checks at any time."
+NO_REPORTS = "Every full {} of production predictions is checked by itself; `creditrisk drift` checks at any time."
 
 
-def open_page(bench: Workbench | None = None) -> widgets.Widget:
+class RiskPage(widgets.VBox):
+    """The page as a widget; where widgets cannot be shown it says in one line what it holds."""
+
+    def __init__(self, children, summary: str) -> None:
+        super().__init__(children)
+        self._summary = summary
+
+    def __repr__(self) -> str:
+        return self._summary
+
+
+def open_page(bench: Workbench | None = None) -> RiskPage:
     """The whole page over a workbench, by default the one that the settings name."""
     bench = bench or open_workbench()
     notice = widgets.HTML()
@@ -42,10 +54,9 @@ def open_page(bench: Workbench | None = None) -> widgets.Widget:
     if score:
         score.save.on_click(announce)
     tabs.observe(look_again, "selected_index")
-    return _classed(
-        widgets.VBox([widgets.HTML(f"<style>{CSS}</style>"), widgets.HTML(page_html.header(bench.card)), notice, tabs]),
-        "cr-page",
-    )
+    parts = [widgets.HTML(f"<style>{CSS}</style>"), widgets.HTML(page_html.header(bench.card)), notice, tabs]
+    model = f"{bench.data.portfolio.title}, model {bench.data.version}" if bench.data else "no model"
+    return _classed(RiskPage(parts, f"Credit Risk Workbench ({model}): {', '.join(TABS)}"), "cr-page")
 
 
 def prepare() -> None:
@@ -268,7 +279,7 @@ class MonitoringView:
             _shown(part, report is not None)
         _shown(self._empty, report is None)
         if report is None:
-            nothing = page_html.empty("No drift report yet", NO_REPORTS)
+            nothing = page_html.empty("No drift report yet", NO_REPORTS.format(state.log.period))
             self._empty.value = page_html.no_log(state.log.problem) or nothing
             return
         self._offer()

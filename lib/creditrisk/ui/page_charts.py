@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import bqplot
 import numpy as np
 
-from creditrisk.ui.state import SCORE_STEP
+from creditrisk.ui.log_state import SCORE_STEP
 from creditrisk.ui.styles import FIGURE, INK, LINE, rating_colours
 
 HEIGHT = "230px"

@@ -9,15 +9,8 @@ from creditrisk.data.portfolio import Scale
 from creditrisk.monitoring.drift import Z_LIMIT
 from creditrisk.serving.contract import number_in_words
 from creditrisk.ui.form import APPLICATION_ID, Field
-from creditrisk.ui.state import (
-    PRODUCT,
-    ApplicantState,
-    BookSummary,
-    ColumnView,
-    ModelCard,
-    ReportView,
-    Result,
-)
+from creditrisk.ui.log_state import BookSummary, ColumnView, ReportView
+from creditrisk.ui.state import PRODUCT, ApplicantState, ModelCard, Result
 from creditrisk.ui.styles import rating_colours
 
 Z_SHOWN = 2 * Z_LIMIT  # the bar of a larger shift is cut off here

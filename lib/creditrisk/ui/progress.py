@@ -14,7 +14,7 @@ class TrialProgress:
 
     def __call__(self, attempt: str, done: int, best: float) -> None:
         text = f"{attempt}: trial {done} of {self.trials}, best cross-validated AUC {best:.4f}"
-        bar = f"<progress max='{self.trials}' value='{done}' style='width:12rem' aria-label='{attempt}'></progress> {text}"
+        bar = f"<progress max='{self.trials}' value='{done}' aria-label='{attempt}'></progress> {text}"
         data = {"text/plain": text, "text/html": bar}
         if attempt in self._bars:
             self._bars[attempt].update(data, raw=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -14,8 +15,18 @@ from creditrisk.data.tables import Book, prepare_book, to_columns
 from creditrisk.errors import DataError
 from creditrisk.modelling import train
 from creditrisk.modelling.attempts import ATTEMPTS, Attempt, Candidates, Fitted
+from creditrisk.release import oracle_on_test, training_result
+from creditrisk.runs import RunFolder
 from creditrisk.serving.scorer import Scorer
-from unit.models import RETAIL, published, small_book, small_models, small_training, some_applications
+from unit.models import (
+    RETAIL,
+    published,
+    small_book,
+    small_fitted,
+    small_models,
+    small_training,
+    some_applications,
+)
 
 
 def part_of(book: Book, index) -> Book:
@@ -189,6 +200,39 @@ def test_smotetomek_ships_only_when_it_earns_its_place(gains, used):
     for one, why in chosen.values():
         assert one.attempt.resampling == ("smotetomek" if used else "none")
         assert f"{np.mean(gains):+.4f}" in why and ("it is used" if used else "it is not used") in why
+
+
+# What ships
+
+
+def test_a_model_version_says_how_it_was_made():
+    training, book = small_training(), small_book()
+    for version, data in small_models().items():
+        one = small_fitted()[version]
+        assert (data.version, data.threshold, data.model) == (version, one.threshold, one.model)
+        assert data.metrics["test"] == one.test and data.metrics["cv"] == {
+            "auc": pytest.approx(0.905),
+            "folds": [0.9, 0.91],
+        }
+        history = data.training
+        assert (history["why"], history["run"], history["seed"]) == ("a reason", "a-run", 42)
+        assert history["split"] == training.split.description and sum(history["rows"].values()) == len(book.bad)
+        assert pd.Timestamp(history["created"]).tz is not None
+        assert len(data.test_vectors["pd"]) == 16 and set(data.test_vectors["inputs"]) == set(RETAIL.inputs)
+
+
+def test_the_result_of_a_training_run_is_finite_and_knows_the_ceiling(tmp_path):
+    sample, training = make_book(4_000), small_training()
+    result = training_result(list(small_fitted().values()), small_models(), training, sample)
+    RunFolder(tmp_path, "train").save_result(result)  # refuses NaN and what JSON cannot say
+    stored = json.loads((tmp_path / "result.json").read_text())
+    data = stored["data"]
+    assert data["received"] == 4_000 == data["kept"] + data["rejected"] + sum(data["set_aside"].values())
+    assert [attempt["family"] for attempt in stored["attempts"]] == ["logistic", "xgboost"]
+    assert stored["models"]["v1"]["test"]["auc"] == small_fitted()["v1"].test["auc"]
+    assert stored["oracle"]["book_auc"] == sample.oracle_auc
+    assert stored["oracle"]["auc"] == oracle_on_test(sample, training) > stored["models"]["v2"]["test"]["auc"] - 0.01
+    assert "oracle" not in training_result([], {}, training, None)
 
 
 # Directions of risk, proved on the models as they are served

@@ -159,7 +159,7 @@ def _fit_logistic(design: WoeDesign, matrix: np.ndarray, bad: np.ndarray, params
     kept = [j for j, b in enumerate(design.bins) if b.iv >= params.get("min_iv", 0.0) and b.n_regular > 1]
     kept = kept or [int(np.argmax([b.iv for b in design.bins]))]
     while True:
-        model = LogisticRegression(C=params.get("C", 1.0), max_iter=2000)
+        model = LogisticRegression(C=params.get("C", 1.0), solver="newton-cholesky")
         model.fit(matrix[:, kept], bad)
         coefficients = model.coef_[0]
         worst = int(np.argmax(coefficients))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
+from threadpoolctl import threadpool_limits
 
 from creditrisk.binning.search import Limits
 from creditrisk.data.tables import Book, to_columns
@@ -171,13 +172,14 @@ def run_attempts(
     tuning = CrossValidation(tuning_rows, training.candidates, portfolio, folds, seed, repeats)
     judging = CrossValidation(development, training.candidates, portfolio, training.folds, seed)
     fitted = []
-    for attempt in attempts:
-        clock = Clock()
-        if attempt.tuned:
-            report = (lambda name: lambda n, best: on_trial(name, n, best))(attempt.name) if on_trial else None
-            attempt = tune(attempt, tuning, trials, seed, report)
-        model = fit_attempt(attempt, train, training.candidates, portfolio, seed)
-        fitted.append(judge(training, attempt, model, tuple(judging.aucs(attempt)), clock))
+    with threadpool_limits(1):  # threads of the numerical libraries wait for each other more than they help here
+        for attempt in attempts:
+            clock = Clock()
+            if attempt.tuned:
+                report = (lambda name: lambda n, best: on_trial(name, n, best))(attempt.name) if on_trial else None
+                attempt = tune(attempt, tuning, trials, seed, report)
+            model = fit_attempt(attempt, train, training.candidates, portfolio, seed)
+            fitted.append(judge(training, attempt, model, tuple(judging.aucs(attempt)), clock))
     return fitted
 
 

@@ -406,6 +406,8 @@ def test_a_database_is_read_by_table_or_by_the_query_of_the_portfolio(tmp_path):
          "people, column 'cust_id': the key is missing or unreadable in row 3"),
         ("loans", lambda t: t.assign(loan_id=t["loan_id"].replace("L4", None)),
          "loans, column 'loan_id': the key is missing or unreadable in row 4"),
+        ("loans", lambda t: t.assign(loan_id=["L1", "", None, "L4", "L5", "", "L7", "L8"]),
+         "loans, column 'loan_id': the key is missing or unreadable in row 2"),
         ("loans", lambda t: t.assign(default=[0, 1, 3, 1, 7, 0, 0, 0]),
          "loans, column 'default': the target is '3' in row 3 and not declared in 2 rows; "
          "the portfolio declares good [0], bad [1], indeterminate [2]"),
@@ -595,6 +597,24 @@ def test_one_bad_row_that_several_loans_share_is_told_once():
     ]
     assert found.rejected_rows == 5 and found.frame["loan_id"].tolist() == ["L6", "L7", "L8"]
     assert [join.unused for join in found.joins] == [3, 3]
+
+
+def test_a_column_that_two_tables_bring_is_read_from_the_base_table():
+    branches = """[tables.branches]
+key = "branch"
+join = "branch"
+[columns.branch]
+kind = "text"
+table = "people"
+[columns.size]
+kind = "number"
+table = "branches"
+[columns.loan_id]"""
+    tables = delivered(loans={"branch": list("aabbaabb")}, people={"branch": list("xxxxxxxx")})
+    tables["branches"] = pd.DataFrame({"branch": ["a", "b"], "size": [1, 2]})
+    found = prepare_book(tables, portfolio(("[columns.loan_id]", branches)), AS_OF)
+    assert found.frame["branch"].tolist() == list("aabbaabb")
+    assert found.frame["size"].tolist() == [1, 1, 2, 2, 1, 1, 2, 2]
 
 
 def test_a_bad_row_that_nothing_joins_to_is_told_and_rejects_nothing():
@@ -953,6 +973,11 @@ def test_a_file_of_applications_that_is_wrong_as_a_whole_is_refused(change, mess
     with pytest.raises(DataError) as caught:
         checked(**change)
     assert message in str(caught.value)
+
+
+def test_an_input_that_may_be_missing_in_the_tables_is_still_needed_to_score():
+    nullable = portfolio(('kind = "integer"\nrole = "input"', 'kind = "integer"\nnullable = true\nrole = "input"'))
+    assert rejections(checked(nullable, age=[20, None, 40, 50])) == [("apps.csv", 2, "002", "age", None, "missing")]
 
 
 def test_an_empty_file_of_applications_is_refused():

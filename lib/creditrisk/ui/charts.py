@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Sequence
 
@@ -150,7 +151,8 @@ def show(frame: pd.DataFrame, formats: dict[str, str] | None = None):
     heads = [f"th.col{i}" for i, name in enumerate(frame) if name in words]
     if heads:
         styler = styler.set_table_styles([{"selector": ", ".join(heads), "props": "text-align: left"}])
-    return styler.set_uuid("table").set_table_attributes('class="dataframe"')
+    own = hashlib.md5(repr([*frame.columns, len(frame)]).encode(), usedforsecurity=False).hexdigest()[:8]
+    return styler.set_uuid(own).set_table_attributes('class="dataframe"')
 
 
 def _number(value: float) -> str:

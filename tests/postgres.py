@@ -62,9 +62,7 @@ def running_postgres() -> Iterator[str]:
         try:
             yield f"postgresql+psycopg://creditrisk:{password}@127.0.0.1:{port}/postgres"
         finally:
-            _run(
-                [programs / "pg_ctl", "-D", folder / "data", "-m", "immediate", "-w", "stop"], account, folder
-            )
+            _run([programs / "pg_ctl", "-D", folder / "data", "-m", "immediate", "-w", "stop"], account, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -117,9 +115,7 @@ def _programs() -> Path | None:
     if shutil.which("initdb"):
         folders.append(Path(shutil.which("initdb")).resolve().parent)
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    return next(
-        (folder for folder in folders if (folder / "initdb").exists() and (folder / "pg_ctl").exists()), None
-    )
+    return next((folder for folder in folders if (folder / "initdb").exists() and (folder / "pg_ctl").exists()), None)
 
 
 def _account() -> pwd.struct_passwd | None:

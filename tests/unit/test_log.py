@@ -195,8 +195,7 @@ def test_sqlite_syncs_every_commit_and_its_reader_cannot_write(tmp_path):
     log = PredictionLog(url)
     with log._writer.connect() as connection:
         pragmas = {
-            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
-            for name in ("journal_mode", "synchronous")
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous")
         }
     assert pragmas == {"journal_mode": "wal", "synchronous": 2}
     with pytest.raises(sa.exc.OperationalError, match="readonly"), log._reader.connect() as connection:
@@ -246,9 +245,7 @@ def test_absent_json_is_null_in_the_database_and_none_in_python(log):
     (row,) = log.predictions()
     assert (row["inputs"], row["features"], row["reasons"]) == (None, None, None)
     with log._reader.connect() as connection:
-        assert (
-            connection.exec_driver_sql("SELECT count(*) FROM predictions WHERE inputs IS NULL").scalar() == 1
-        )
+        assert connection.exec_driver_sql("SELECT count(*) FROM predictions WHERE inputs IS NULL").scalar() == 1
 
 
 def test_missing_and_numpy_values_are_stored_as_plain_json(log):
@@ -510,10 +507,7 @@ def test_a_writer_killed_in_the_middle_loses_nothing_it_was_told_is_stored(log):
         time.sleep(0.2)
         process.kill()
         answered += [
-            word
-            for line in process.communicate()[0].splitlines()
-            if line.count(" ") == 8
-            for word in line.split()
+            word for line in process.communicate()[0].splitlines() if line.count(" ") == 8 for word in line.split()
         ]
     log.append([record()])  # nobody holds a lock any more
     rows = log.predictions(limit=100_000)
@@ -550,9 +544,7 @@ def test_a_check_is_claimed_by_one_worker_only(log):
     url = log.url.render_as_string(hide_password=False)
     outputs = go(*(start(CLAIM, url, f"worker-{number}") for number in range(3)))
     claimed = [int(bucket) for output in outputs for bucket in output.split()]
-    while check := log.claim_check(
-        "late"
-    ):  # PostgreSQL may answer None while others hold the rows in question
+    while check := log.claim_check("late"):  # PostgreSQL may answer None while others hold the rows in question
         claimed.append(check.bucket)
     assert sorted(claimed) == list(range(1, 31))
     assert {row["status"] for row in checks(log)} == {"running"}

@@ -187,6 +187,8 @@ MISTAKES = [
      ['needs columns.age.risk = "decreasing"']),
     ("columns.loan_to_income", LTI, 'table = "loans"', "columns.loan_to_income.role", "role",
      ['"feature" needs derive']),
+    ("columns.loan_to_income", 'kind = "number"', 'kind = "date"', "columns.loan_to_income.kind", "kind",
+     ["a derived column is a number, not 'date'"]),
     ("columns.city", 'table = "customers"', "", "columns.city", "", ['needs either table = "..." or derive']),
     ("columns.disbursal_date", 'role = "date"', 'role = "input"', "columns.disbursal_date.kind", "kind",
      ["'date' is for information"]),
@@ -355,6 +357,12 @@ def test_a_table_that_is_missing_altogether_is_named():
     assert complaints(ONE_TABLE[:start] + ONE_TABLE[end:]) == ["book.toml, target: the key 'target' is missing"]
     assert complaints("name = 'x'")[0] == "book.toml, title: the key 'title' is missing"
     assert complaints("points = 3\n" + ONE_TABLE) == ["book.toml, line 1, points: must be a table, but it is 3"]
+
+
+@pytest.mark.parametrize("name", ["", " ", " income2", "income2 "])
+def test_a_column_name_that_no_file_can_have_is_refused(name):
+    said = complaints(ONE_TABLE + f'[columns."{name}"]\nkind = "number"\ntable = "book"\n')
+    assert said == [f"book.toml, line 21, columns.{name}: a column's name is not empty and has no spaces around it"]
 
 
 def test_a_book_without_inputs_is_refused():

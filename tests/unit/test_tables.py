@@ -910,6 +910,12 @@ def test_refused_values_are_told_with_row_id_column_value_and_reason():
     assert found.rejected_rows == 4 and len(found.frame) == 0 and accounted(found) and found.warnings == {}
 
 
+def test_a_file_in_which_no_row_is_readable_is_refused_row_by_row():
+    found = check_applications(applications().iloc[:2].assign(amount=["a", "5"], age=["20", "b"]), portfolio(), "f")
+    assert [row[1:5] for row in rejections(found)] == [(1, "001", "amount", "a"), (2, "002", "age", "b")]
+    assert len(found.frame) == 0 and list(found.frame) == list(portfolio().inputs) and accounted(found)
+
+
 def test_row_numbers_count_data_rows_from_1_whatever_the_index():
     frame = applications(age=[17, 30, 40, 50]).set_index(pd.Index([90, 3, 3, 1]))
     found = check_applications(frame, portfolio(), "f")

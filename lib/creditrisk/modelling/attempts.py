@@ -16,7 +16,7 @@ from scipy.special import logit
 from creditrisk.binning.search import Limits
 from creditrisk.data.portfolio import Portfolio
 from creditrisk.modelling.design import TreeDesign, WoeDesign, fit_tree_design, fit_woe_design
-from creditrisk.modelling.metrics import auc
+from creditrisk.modelling.metrics import auc, error_of_gain
 from creditrisk.modelling.pd_model import Logistic, PDModel, Trees
 
 
@@ -199,7 +199,8 @@ class CrossValidation:
 
         self.candidates, self.book, self.seed = candidates, book, seed
         most = int(min(rows.bad.sum(), len(rows) - rows.bad.sum()))
-        splitter = RepeatedStratifiedKFold(n_splits=max(2, min(folds, most)), n_repeats=repeats, random_state=seed)
+        self.folds = max(2, min(folds, most))
+        splitter = RepeatedStratifiedKFold(n_splits=self.folds, n_repeats=repeats, random_state=seed)
         parts = splitter.split(np.zeros(len(rows)), rows.bad)
         self.parts = [(rows.take(train), rows.take(held_out)) for train, held_out in parts]
         self._prepared: dict[tuple, Prepared] = {}
@@ -249,8 +250,7 @@ def tune(
     tried = [trial for trial in study.trials[: len(points)] if trial.state.is_finished()]
     best, start = study.best_trial, max(tried, key=lambda trial: trial.value)
     gain = np.subtract(best.user_attrs["aucs"], start.user_attrs["aucs"])
-    error = gain.std(ddof=1) / np.sqrt(len(gain))
-    chosen = best if gain.mean() > error else start
+    chosen = best if gain.mean() > error_of_gain(gain, cv.folds) else start
     return replace(attempt, params=space(optuna.trial.FixedTrial(chosen.params)))
 
 

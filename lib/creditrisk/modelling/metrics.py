@@ -74,6 +74,15 @@ def fit_line(bad: np.ndarray, x: np.ndarray, steps: int = 100) -> tuple[float, f
     return float(beta[0]), float(beta[1])
 
 
+def error_of_gain(gains: np.ndarray, folds: int) -> float:
+    """Standard error of the mean of paired differences over the held-out folds of (repeated) k-fold cross-validation.
+
+    Folds share training rows, so their differences are not independent: the variance is multiplied by
+    1 / len(gains) + 1 / (folds - 1). Nadeau and Bengio 2003.
+    """
+    return float(np.std(gains, ddof=1) * np.sqrt(1 / len(gains) + 1 / (folds - 1)))
+
+
 def evaluate(bad: np.ndarray, pd: np.ndarray, threshold: float) -> dict[str, float]:
     """Every figure of a model on a sample. Precision, recall and F1 call a PD of `threshold` or more bad."""
     bad, pd = np.asarray(bad, dtype=np.float64), np.asarray(pd, dtype=np.float64)

@@ -26,7 +26,7 @@ from creditrisk.modelling.attempts import (
 )
 from creditrisk.modelling.calibration import fit_calibration
 from creditrisk.modelling.design import WoeDesign, fit_woe_design
-from creditrisk.modelling.metrics import evaluate
+from creditrisk.modelling.metrics import error_of_gain, evaluate
 from creditrisk.modelling.selection import select
 
 TEST_SHARE, CALIBRATION_SHARE = 0.25, 0.20
@@ -227,7 +227,7 @@ def choose(fitted: list[Fitted]) -> dict[str, tuple[Fitted, str]]:
         tuned = {f.attempt.resampling: f for f in fitted if f.attempt.tuned and f.attempt.family == family}
         plain, resampled = tuned["none"], tuned["smotetomek"]
         gain = np.array(resampled.cv_auc) - np.array(plain.cv_auc)
-        error = gain.std(ddof=1) / np.sqrt(len(gain))
+        error = error_of_gain(gain, len(gain))
         earns = gain.mean() > max(2 * error, MATERIAL_GAIN)
         why = f"SMOTETomek changes cross-validated AUC by {gain.mean():+.4f} (standard error {error:.4f}): " + (
             "it is used" if earns else "it is not used"

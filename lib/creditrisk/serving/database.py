@@ -95,9 +95,7 @@ def open_engine(url: sa.URL, read_only: bool = False, create: bool = False) -> s
         url = url.set(database=file, query={**url.query, "mode": "rw", "uri": "true"})
     engine = sa.create_engine(url, connect_args={"timeout": BUSY_SECONDS}, **options)
     pragmas = (
-        ["query_only=ON"]
-        if read_only
-        else ["journal_mode=WAL", "synchronous=FULL", "journal_size_limit=67108864"]
+        ["query_only=ON"] if read_only else ["journal_mode=WAL", "synchronous=FULL", "journal_size_limit=67108864"]
     )
 
     @event.listens_for(engine, "connect")
@@ -156,9 +154,7 @@ def migrate(url: str) -> None:
             f"prediction log {shown(parsed)}: another process has held {error.lock_file} for 2 minutes"
         ) from error
     except OSError as error:
-        raise LogError(
-            f"prediction log {shown(parsed)}: {error}; choose a folder that can be written"
-        ) from error
+        raise LogError(f"prediction log {shown(parsed)}: {error}; choose a folder that can be written") from error
 
 
 def require_head(url: sa.URL, engine: sa.Engine) -> None:
@@ -244,8 +240,6 @@ def _upgrade(url: sa.URL) -> None:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except CommandError as error:
-        raise LogError(
-            f"prediction log {shown(url)}: {error}; a newer version wrote it: install that one"
-        ) from error
+        raise LogError(f"prediction log {shown(url)}: {error}; a newer version wrote it: install that one") from error
     finally:
         engine.dispose()

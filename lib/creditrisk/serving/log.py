@@ -39,9 +39,7 @@ RACES = 20  # times an append may lose to another process before giving up
 DEADLOCK = ("40P01", "40001")  # PostgreSQL has rolled this transaction back to let another one through
 CHUNK = 5_000
 
-METADATA = sa.MetaData(
-    naming_convention={"pk": "pk_%(table_name)s", "uq": "uq_%(table_name)s_%(column_0_name)s"}
-)
+METADATA = sa.MetaData(naming_convention={"pk": "pk_%(table_name)s", "uq": "uq_%(table_name)s_%(column_0_name)s"})
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # only INTEGER counts up by itself in SQLite
 JSON = sa.JSON(none_as_null=True)
 
@@ -112,9 +110,7 @@ REPORTS = sa.Table(
     sa.Column("status", sa.Text, nullable=False),
     sa.Column("flagged", sa.Integer, nullable=False),
     sa.Column("report", JSON),
-    sa.UniqueConstraint(
-        "model_version", "model_sha256", "trigger", "window_key", name="uq_drift_reports_window"
-    ),
+    sa.UniqueConstraint("model_version", "model_sha256", "trigger", "window_key", name="uq_drift_reports_window"),
     sqlite_autoincrement=True,
 )
 
@@ -153,19 +149,13 @@ class PredictionRecord:
         _one_of("purpose", self.purpose, PURPOSES)
         _one_of("source", self.source, SOURCES)
         if not 0 <= self.pd <= 1:
-            raise LogError(
-                f"prediction {self.prediction_id}: pd={self.pd!r} is not a probability between 0 and 1"
-            )
+            raise LogError(f"prediction {self.prediction_id}: pd={self.pd!r} is not a probability between 0 and 1")
         if self.created_at.tzinfo is None:
-            raise LogError(
-                f"prediction {self.prediction_id}: created_at has no time zone; use datetime.now(UTC)"
-            )
+            raise LogError(f"prediction {self.prediction_id}: created_at has no time zone; use datetime.now(UTC)")
         for name in _TEXTS:
             value = getattr(self, name)
             if value is not None and not _storable(value):
-                raise LogError(
-                    f"prediction {self.prediction_id}: {name}={value!r} is not a text a database can hold"
-                )
+                raise LogError(f"prediction {self.prediction_id}: {name}={value!r} is not a text a database can hold")
 
 
 _TEXTS = (
@@ -266,9 +256,7 @@ class PredictionLog:
                     return self._append(connection, records)
             except _Raced:
                 continue
-        raise LogError(
-            f"prediction log {shown(self.url)}: other writers keep sending the same dedupe keys; send again"
-        )
+        raise LogError(f"prediction log {shown(self.url)}: other writers keep sending the same dedupe keys; send again")
 
     def _append(self, connection: sa.Connection, records: Sequence[PredictionRecord]) -> AppendResult:
         counted = {_model(record) for record in records if record.purpose == "production"}
@@ -313,9 +301,7 @@ class PredictionLog:
         return found
 
     def _insert_rows(self, connection: sa.Connection, rows: list[dict[str, Any]]) -> None:
-        statement = self._insert(PREDICTIONS).on_conflict_do_nothing(
-            index_elements=[PREDICTIONS.c.dedupe_key]
-        )
+        statement = self._insert(PREDICTIONS).on_conflict_do_nothing(index_elements=[PREDICTIONS.c.dedupe_key])
         statement = statement.execution_options(preserve_rowcount=True)
         for start in range(0, len(rows), CHUNK):
             chunk = rows[start : start + CHUNK]
@@ -361,9 +347,7 @@ class PredictionLog:
             .limit(1)
             .with_for_update(skip_locked=True)
         )
-        if not self._read(
-            sa.select(CHECKS.c.bucket).where((CHECKS.c.status == "pending") | expired).limit(1)
-        ):
+        if not self._read(sa.select(CHECKS.c.bucket).where((CHECKS.c.status == "pending") | expired).limit(1)):
             return None  # the usual answer, found without the write lock
         with self._write() as connection:
             given_up = {
@@ -379,9 +363,7 @@ class PredictionLog:
                 "lease_until": now + timedelta(seconds=lease_seconds),
                 "attempts": row["attempts"] + 1,
             }
-            this = _is(CHECKS, (row["model_version"], row["model_sha256"])) & (
-                CHECKS.c.bucket == row["bucket"]
-            )
+            this = _is(CHECKS, (row["model_version"], row["model_sha256"])) & (CHECKS.c.bucket == row["bucket"])
             connection.execute(sa.update(CHECKS).where(this).values(status="running", **claim))
             return Check(**{item.name: {**row, **claim}[item.name] for item in fields(Check)})
 
@@ -491,9 +473,7 @@ class PredictionLog:
         for purpose in purposes:
             _one_of("purpose", purpose, PURPOSES)
         chosen = _is(PREDICTIONS, (model_version, model_sha256)) & PREDICTIONS.c.purpose.in_(purposes)
-        newest = (
-            sa.select(PREDICTIONS).where(chosen).order_by(PREDICTIONS.c.id.desc()).limit(_positive("n", n))
-        )
+        newest = sa.select(PREDICTIONS).where(chosen).order_by(PREDICTIONS.c.id.desc()).limit(_positive("n", n))
         return self._read(newest)[::-1]
 
     def counts(self) -> dict[str, Any]:
@@ -507,8 +487,7 @@ class PredictionLog:
             "predictions": sum(n for _, n in purposes),
             "by_purpose": {purpose: n for purpose, n in purposes},
             "models": [dict(model) for model in models],
-            "checks": {"pending": 0, "running": 0, "done": 0, "failed": 0}
-            | {status: n for status, n in checks},
+            "checks": {"pending": 0, "running": 0, "done": 0, "failed": 0} | {status: n for status, n in checks},
             "reports": reports,
         }
 
@@ -544,9 +523,7 @@ class PredictionLog:
                     yield connection
             except OperationalError as error:
                 if getattr(error.orig, "sqlstate", None) in DEADLOCK:
-                    raise _Raced(
-                        f"prediction log {shown(self.url)}: two writers waited for each other"
-                    ) from error
+                    raise _Raced(f"prediction log {shown(self.url)}: two writers waited for each other") from error
                 raise
 
 

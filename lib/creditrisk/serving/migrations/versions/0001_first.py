@@ -44,9 +44,7 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_predictions_created_at", "predictions", ["created_at"])
-    op.create_index(
-        "ix_predictions_model_sequence", "predictions", ["model_version", "model_sha256", "sequence"]
-    )
+    op.create_index("ix_predictions_model_sequence", "predictions", ["model_version", "model_sha256", "sequence"])
     op.create_index("ix_predictions_model_id", "predictions", ["model_version", "model_sha256", "id"])
     op.create_table(
         "prediction_counters",
@@ -89,9 +87,7 @@ def upgrade() -> None:
         sa.Column("flagged", sa.Integer(), nullable=False),
         sa.Column("report", sa.JSON()),
         sa.PrimaryKeyConstraint("id", name="pk_drift_reports"),
-        sa.UniqueConstraint(
-            "model_version", "model_sha256", "trigger", "window_key", name="uq_drift_reports_window"
-        ),
+        sa.UniqueConstraint("model_version", "model_sha256", "trigger", "window_key", name="uq_drift_reports_window"),
         sqlite_autoincrement=True,
     )
 

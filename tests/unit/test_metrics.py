@@ -16,7 +16,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from creditrisk.modelling.metrics import EDGE, auc, calibration_line, evaluate, ks
+from creditrisk.modelling.metrics import EDGE, auc, calibration_line, error_of_gain, evaluate, ks
 
 
 def sample(kind: str, rows: int = 800) -> tuple[np.ndarray, np.ndarray]:
@@ -121,3 +121,11 @@ def test_the_order_of_rows_and_the_type_of_outcomes_do_not_matter():
     bad, pd = sample("ties")
     order = np.random.default_rng(0).permutation(len(bad))
     assert evaluate(bad[order].astype(np.int8), pd[order], 0.3) == pytest.approx(evaluate(bad, pd, 0.3), rel=1e-9)
+
+
+def test_error_of_gain_counts_that_folds_share_training_rows():
+    gains = np.array([0.01, 0.03, 0.02, 0.04, 0.00])
+    naive = gains.std(ddof=1) / np.sqrt(5)
+    assert error_of_gain(gains, 5) == pytest.approx(naive * np.sqrt(1 + 5 / 4))
+    repeated = error_of_gain(np.tile(gains, 100), 5)
+    assert repeated > gains.std() * np.sqrt(1 / 4) * 0.99, "more repeats cannot make the folds independent"

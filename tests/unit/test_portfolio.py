@@ -362,7 +362,7 @@ def test_a_table_that_is_missing_altogether_is_named():
 @pytest.mark.parametrize("name", ["", " ", " income2", "income2 "])
 def test_a_column_name_that_no_file_can_have_is_refused(name):
     said = complaints(ONE_TABLE + f'[columns."{name}"]\nkind = "number"\ntable = "book"\n')
-    assert said == [f"book.toml, line 21, columns.{name}: a column's name is not empty and has no spaces around it"]
+    assert said == [f"book.toml, line 22, columns.{name}: a column's name is not empty and has no spaces around it"]
 
 
 def test_a_book_without_inputs_is_refused():

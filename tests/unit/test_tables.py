@@ -1041,3 +1041,11 @@ def test_every_application_is_accepted_refused_with_a_reason_or_a_duplicate(seed
     assert frame["purpose"].iloc[found.rows - 1].str.strip().replace({"Auto": "Car", "1": "Home"}).tolist() == list(
         found.frame["purpose"]
     )
+
+
+def test_a_number_beyond_every_sensible_one_is_rejected():
+    frame = make_applications(3).astype({"income": "float64"})
+    frame.loc[1, "income"] = 1e300
+    checked = check_applications(frame, load_portfolio("retail"), "apps.csv")
+    assert len(checked.frame) == 2
+    assert checked.rejected[["row", "column", "reason"]].values.tolist() == [[2, "income", "beyond 1e+15 either way"]]

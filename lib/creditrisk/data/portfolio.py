@@ -20,6 +20,8 @@ from creditrisk.data.portfolio_errors import explain, located
 from creditrisk.errors import PortfolioError
 
 BUILT_IN = Path(__file__).parent / "portfolios"
+UTMOST = 1e15
+"""Numbers beyond this, either way, are refused everywhere: their sums and squares would leave the range of floats."""
 
 
 class _Part(BaseModel):

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 
 from creditrisk.data.expressions import Expression
 from creditrisk.data.features import derive, sources
-from creditrisk.data.portfolio import Column, Portfolio
+from creditrisk.data.portfolio import UTMOST, Column, Portfolio
 from creditrisk.errors import DataError
 
 MISSING_TEXTS = frozenset({"", "na", "n/a", "nan", "null", "none", "<na>", "#n/a"})
@@ -98,6 +98,7 @@ def read_tables(source: str, book: Portfolio) -> dict[str, pd.DataFrame]:
             raise DataError(f"{source}: no file for table {name!r}; expected {name}.parquet, {name}.csv or {name}.xlsx")
         with fs.open(found[0], "rb") as file:
             tables[name] = _read_file(file, PurePosixPath(found[0]).name)
+        tables[name].attrs["file"] = PurePosixPath(found[0]).name  # for messages
     return tables
 
 
@@ -352,6 +353,8 @@ def _schema(columns: Mapping[str, Column], nullable) -> pa.DataFrameSchema:
             checks.append(pa.Check.le(column.max, error=f"above {column.max:g}, the most allowed"))
         if column.above is not None:
             checks.append(pa.Check.gt(column.above, error=f"not above {column.above:g}"))
+        if column.is_numeric:
+            checks.append(pa.Check.in_range(-UTMOST, UTMOST, error=f"beyond {UTMOST:g} either way"))
         schema[name] = pa.Column(None, checks, nullable=nullable(name, column))
     return pa.DataFrameSchema(schema)
 
@@ -428,13 +431,14 @@ def prepare_book(tables: Mapping[str, pd.DataFrame], book: Portfolio, as_of: str
         if name not in tables:
             raise DataError(f"the table {name!r} was not given; given are {', '.join(tables) or 'none'}")
         wanted = {n: c for n, c in book.columns.items() if c.table == name or n in _keys(book, name)}
-        frame = _rename(tables[name], wanted, name).reset_index(drop=True)
-        _require_columns(frame, wanted, name, tables[name].columns)
-        parts[name], fine[name] = _normalise(frame, wanted, name, name, table.key, rejects)
+        file = tables[name].attrs.get("file", name)
+        frame = _rename(tables[name], wanted, file).reset_index(drop=True)
+        _require_columns(frame, wanted, file, tables[name].columns)
+        parts[name], fine[name] = _normalise(frame, wanted, name, file, table.key, rejects)
         if table.key:
-            _require_unique(parts[name][table.key], name)
+            _require_unique(parts[name][table.key], file)
         if name == book.base:
-            _require_target(parts[name][book.target.column], frame[book.target.column], book)
+            _require_target(parts[name][book.target.column], frame[book.target.column], book, file)
         elif not fine[name].all():
             parts[name][f"unreadable {name}"] = ~fine[name]
         parts[name][f"row of {name}"] = np.arange(1, len(frame) + 1)
@@ -499,7 +503,7 @@ def _key_values(frame: pd.DataFrame, key: str) -> pd.Series:
     return frame[key] if key else pd.Series([None] * len(frame), index=frame.index)
 
 
-def _require_target(values: pd.Series, delivered: pd.Series, book: Portfolio) -> None:
+def _require_target(values: pd.Series, delivered: pd.Series, book: Portfolio, file: str) -> None:
     target = book.target
     allowed = [*target.good, *target.bad, *target.indeterminate]
     wrong = ~values.isin(allowed)
@@ -507,7 +511,7 @@ def _require_target(values: pd.Series, delivered: pd.Series, book: Portfolio) ->
         row = int(np.argmax(wrong))
         shown = _texts(delivered).iloc[row]
         raise DataError(
-            f"{book.base}, column {target.column!r}: the target is {'missing' if pd.isna(shown) else repr(shown)} in "
+            f"{file}, column {target.column!r}: the target is {'missing' if pd.isna(shown) else repr(shown)} in "
             f"row {row + 1} and not declared in {int(wrong.sum()):,} rows; the portfolio declares "
             f"good {list(target.good)}, bad {list(target.bad)}"
             + (f", indeterminate {list(target.indeterminate)}" if target.indeterminate else "")
@@ -515,7 +519,7 @@ def _require_target(values: pd.Series, delivered: pd.Series, book: Portfolio) ->
     present = [name for name in ("good", "bad") if values.isin(getattr(target, name)).any()]
     if len(present) < 2:
         only = present[0] if present else "indeterminate"
-        raise DataError(f"{book.base}, column {target.column!r}: every row is {only}; both classes are needed")
+        raise DataError(f"{file}, column {target.column!r}: every row is {only}; both classes are needed")
 
 
 def _reject_rows(frame, columns, book: Portfolio, readable: pd.Series, rejects: _Rejections) -> pd.Series:

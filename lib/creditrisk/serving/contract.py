@@ -18,11 +18,9 @@ from pydantic import (
     create_model,
 )
 
-from creditrisk.data.portfolio import Column, Portfolio, parse_portfolio
+from creditrisk.data.portfolio import UTMOST, Column, Portfolio, parse_portfolio
 
 ID_LENGTH = 200
-UTMOST = 1e15
-"""Numbers without a limit of their own are refused beyond this: a double holds whole numbers exactly up to there."""
 
 
 def application_model(book: Portfolio) -> type[BaseModel]:

@@ -129,7 +129,7 @@ def _add_dashboard(commands: Any) -> None:
 
 
 def _count(text: str) -> int:
-    number = int(text)
+    number = int(text) if text.isascii() and text.isdigit() else 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
     return number
@@ -167,9 +167,12 @@ def _read_yaml(path: str | None) -> Mapping[str, Any]:
 
 def _summary(outcome: RunOutcome) -> list[str]:
     """What a person wants to know after a run, as lines."""
+    from creditrisk.runs import read_result
+
     folder = outcome.folder
     if outcome.ok:
         lines = [f"{folder.name}: every cell ran, {outcome.seconds:.1f} s"]
+        lines += filter(None, [read_result(folder.path).get("headline")])
     else:
         kind, _, message = outcome.error.partition(": ")
         said = issubclass(getattr(errors, kind, object), errors.CreditRiskError)  # the message says it all
@@ -229,6 +232,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         os.environ["CREDITRISK_ARTIFACTS"] = arguments.artifacts
     url = reload_settings().log_url
     migrate(url)  # once, here: workers that start together must not race for it
+    _require_free(arguments.host, arguments.port)
     address = f"http://{_for_url(arguments.host)}:{arguments.port}"
     print(f"serving {arguments.model} at {address}, logging to {without_password(url)}", flush=True)
     uvicorn.run(
@@ -241,6 +245,21 @@ def _serve(arguments: argparse.Namespace) -> int:
         access_log=False,
     )
     return 0
+
+
+def _require_free(host: str, port: int) -> None:
+    """Raise ParameterError when something else listens on the address."""
+    import errno
+    import socket
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as problem:
+            if problem.errno == errno.EADDRINUSE:
+                raise ParameterError(f"{_for_url(host)}:{port} is in use; choose another --port") from None
 
 
 def without_password(url: str) -> str:
@@ -264,6 +283,7 @@ def _dashboard(arguments: argparse.Namespace) -> int:
     environment = {**os.environ, **_absolute_settings(), "JUPYTER_PATH": os.pathsep.join(filter(None, search))}
     if arguments.host not in ("", "localhost", "0.0.0.0", "::"):
         environment["VOILA_APP_IP"] = _for_url(arguments.host)  # where a kernel kept ready asks for its visitor
+    _require_free(arguments.host, arguments.port)
     print(f"dashboard at http://{_for_url(arguments.host)}:{arguments.port}", flush=True)
     os.chdir(folder)  # Voila reads voila.json from the folder it starts in
     os.execvpe(sys.executable, _voila(arguments.host, arguments.port), environment)

@@ -155,7 +155,8 @@ class TrainParams(RunParams):
         "retail", description="Name of a built-in portfolio, or path of a TOML file that describes the book."
     )
     data: Folder = Field(
-        "", description="Folder or URL with T.parquet or T.csv for each table T; empty takes the sample book."
+        "",
+        description="Folder, URL or database with the tables (.parquet, .csv, .xlsx); empty: embedded book.",
     )
     artifacts: Folder = Field(
         "", description="Folder for the models, made if absent; empty takes the one from the settings."

@@ -12,6 +12,8 @@ from typing import Any
 
 from nbformat import NotebookNode
 
+from creditrisk import errors
+
 # Widgets and scripts need a live page; a report is read years later, so their static form is taken instead.
 STATIC_FORMS = [
     "text/html",
@@ -190,7 +192,7 @@ def _static(notebook: NotebookNode) -> NotebookNode:
     """A copy without papermill's error notes (the page says it better), with alt text on every figure."""
     copy = deepcopy(notebook)
     copy.metadata.pop("widgets", None)
-    copy.cells = [cell for cell in copy.cells if ERROR_NOTE_TAG not in cell.metadata.get("tags", [])]
+    copy.cells = _until_failure([c for c in copy.cells if ERROR_NOTE_TAG not in c.metadata.get("tags", [])])
     above = ""
     for cell in copy.cells:
         if cell.cell_type == "markdown":
@@ -200,6 +202,21 @@ def _static(notebook: NotebookNode) -> NotebookNode:
                 if form in output.get("data", {}):
                     output.metadata.setdefault(form, {}).setdefault("alt", f"Figure: {above}" if above else "Figure")
     return copy
+
+
+def _until_failure(cells: list[NotebookNode]) -> list[NotebookNode]:
+    """The cells up to the one that failed: what the text after it tells did not happen.
+
+    An error about the input says all in its message; only others keep their traceback.
+    """
+    for i, cell in enumerate(cells):
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                kind = getattr(errors, output.ename, object)
+                if isinstance(kind, type) and issubclass(kind, errors.CreditRiskError):
+                    output.traceback = [output.evalue]
+                return cells[: i + 1]
+    return cells
 
 
 def _heading(notebook: NotebookNode) -> str:

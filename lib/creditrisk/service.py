@@ -5,7 +5,6 @@ Run it with `creditrisk serve`, or with any ASGI server from the factory `credit
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -15,7 +14,7 @@ from fastapi import FastAPI
 from creditrisk.monitoring.checks import CheckWorker
 from creditrisk.serving.api import create_app
 from creditrisk.serving.log import Check, PredictionLog
-from creditrisk.serving.model import CHAMPION, ModelData, load_exact, load_model
+from creditrisk.serving.model import ModelData, load_exact, load_model
 from creditrisk.serving.scorer import Scorer
 from creditrisk.settings import settings
 
@@ -26,7 +25,7 @@ def create() -> FastAPI:
     Raises ArtifactError or LogError when the model or the prediction log is not fit to serve.
     """
     chosen = settings()
-    data = load_model(os.environ.get("CREDITRISK_SERVE_MODEL") or CHAMPION, chosen.artifacts_dir)
+    data = load_model(chosen.serve_model, chosen.artifacts_dir)
     log = PredictionLog(chosen.log_url, chosen.drift_period)
     try:
         log.check_schema()

@@ -27,6 +27,7 @@ class Settings(BaseSettings):
         "",
         description="MLflow tracking URI. Default: MLFLOW_TRACKING_URI, else SQLite file mlflow.db in runs.",
     )
+    serve_model: str = Field("champion", description="Model that the API serves; `creditrisk serve --model` sets it.")
     drift_period: int = Field(100, ge=1, description="Production predictions per automatic drift check.")
 
     @property

@@ -263,3 +263,26 @@ def test_the_dashboard_starts_voila_in_its_folder_with_its_own_template(home, mo
     search = call.environment["JUPYTER_PATH"].split(os.pathsep)
     assert search == [str(home / "dashboards" / "share" / "jupyter"), "/already/there"]
     assert "http://127.0.0.1:9001" in capfd.readouterr().out
+
+
+def test_a_port_in_use_is_said_before_anything_is_started(capsys, monkeypatch, tmp_path):
+    import socket
+
+    monkeypatch.setenv("CREDITRISK_RUNS", str(tmp_path))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        for command in ("serve", "dashboard"):
+            assert main([command, "--port", str(port)]) == 2
+            said = capsys.readouterr()
+            assert said.out == "" and f"127.0.0.1:{port} is in use; choose another --port" in said.err
+
+
+def test_the_headline_of_a_run_is_printed(tmp_path):
+    from creditrisk.cli import _summary
+    from creditrisk.runs import RunFolder, RunOutcome
+
+    folder = RunFolder(tmp_path, "score")
+    folder.save_result({"headline": "received 3, scored 2"})
+    assert _summary(RunOutcome(folder, "ok", "", (), 1.0, ("result.json",)))[1] == "received 3, scored 2"

@@ -110,7 +110,7 @@ def test_categories_are_reported_without_z():
     assert (column.levels, column.counts, column.missing, column.n) == (("a", "b"), (2, 1), 1, 4)
     for new in (["b", "never seen"], pd.Series(["a"], dtype="str")):
         (item,) = compare(Baseline.fit(training), pd.DataFrame({"level": new})).items
-        assert (item.kind, item.status, item.z, item.z_flag) == ("category", "ok", None, False)
+        assert (item.kind, item.status, item.z, item.z_flag) == ("category", "not checked", None, False)
     (item,) = compare(Baseline.fit(training), pd.DataFrame({"level": [None, None]})).items
     assert item.status == "insufficient data"
 
@@ -171,3 +171,16 @@ def test_the_baseline_of_a_model_is_of_its_own_features_over_the_development_row
         if column.kind == "number":
             values = development.columns[column.name]
             assert column.mean == pytest.approx(np.nanmean(values)) and column.std == pytest.approx(np.nanstd(values))
+
+
+def test_an_empty_column_does_not_decide_the_verdict_but_an_absent_one_does():
+    baseline = Baseline.fit(pd.DataFrame({"asked": [1.0, 2.0, 3.0], "optional": [1.0, 2.0, 3.0]}))
+    left_out = compare(baseline, pd.DataFrame({"asked": [2.0], "optional": [np.nan]}))
+    assert left_out.status == "ok" and [i.status for i in left_out.items] == ["ok", "insufficient data"]
+    assert compare(baseline, pd.DataFrame({"asked": [2.0]})).status == "insufficient data"
+    assert compare(baseline, pd.DataFrame({"asked": [np.nan], "optional": [np.nan]})).status == "insufficient data"
+
+
+def test_a_window_of_categories_alone_is_not_called_ok():
+    frame = pd.DataFrame({"purpose": ["Home", "Auto"]})
+    assert compare(Baseline.fit(frame), frame).status == "insufficient data"

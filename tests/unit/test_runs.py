@@ -540,3 +540,21 @@ def test_nothing_in_an_output_can_reach_another_host(html):
 def test_text_tables_and_embedded_figures_pass_unharmed():
     html = '<table class="dataframe"><tr><td>1</td></tr></table><img alt="f" src="data:image/png;base64,AA"/>'
     assert without_outside(html) == html
+
+
+def test_the_report_of_a_failed_run_ends_where_it_failed_and_says_why_without_code(tmp_path):
+    from creditrisk.report import render_report
+
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [
+        nbformat.v4.new_markdown_cell("# A story"),
+        nbformat.v4.new_code_cell("prepare()"),
+        nbformat.v4.new_markdown_cell("## What never happened"),
+    ]
+    failure = {"ename": "DataError", "evalue": "loans.csv: the file is empty", "traceback": ["File secret.py, line 7"]}
+    notebook.cells[1].outputs = [nbformat.v4.new_output("error", **failure)]
+    html = render_report(notebook, {"status": "failed"}, {}, title="", images=tmp_path)
+    assert "loans.csv: the file is empty" in html
+    assert "secret.py" not in html and "What never happened" not in html
+    notebook.cells[1].outputs[0].ename = "KeyError"
+    assert "secret.py" in render_report(notebook, {"status": "failed"}, {}, title="", images=tmp_path)

@@ -14,6 +14,7 @@ import pandas as pd
 
 Z_LIMIT = 3.0
 NUMERIC_BINS = 10
+ABSENT = "the column is absent"
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class ColumnDrift:
 
     column: str
     kind: str
-    status: str  # ok | flagged | insufficient data
+    status: str  # ok | flagged | insufficient data | not checked
     reason: str
     n: int
     train_mean: float | None = None
@@ -115,7 +116,7 @@ class DriftReport:
     def columns(self) -> pd.DataFrame:
         """One row a column, flagged ones first."""
         table = pd.DataFrame([asdict(item) for item in self.items], columns=[f.name for f in fields(ColumnDrift)])
-        order = table["status"].map({"flagged": 0, "insufficient data": 1, "ok": 2})
+        order = table["status"].map({"flagged": 0, "insufficient data": 1, "ok": 2, "not checked": 3})
         size = -table["z"].astype("float64").abs().fillna(-1.0)
         table = table.assign(order=order, size=size).sort_values(["order", "size"], kind="stable", ignore_index=True)
         return table.drop(columns=["order", "size"])
@@ -127,10 +128,15 @@ class DriftReport:
 
     @property
     def status(self) -> str:
-        """The verdict of the window: drift, insufficient data, or ok."""
+        """The verdict of the window: drift, insufficient data, or ok.
+
+        A column that is absent, or a window in which no column could be checked, is insufficient data. A column that
+        is there but empty, as an optional input that nobody sends, does not decide.
+        """
         if self.flagged:
             return "drift"
-        return "insufficient data" if any(i.status == "insufficient data" for i in self.items) else "ok"
+        checked = any(item.status == "ok" for item in self.items)
+        return "ok" if checked and not any(item.reason == ABSENT for item in self.items) else "insufficient data"
 
     def to_dict(self) -> dict:
         return {
@@ -157,13 +163,13 @@ def _compare(base: ColumnBaseline, frame: pd.DataFrame) -> ColumnDrift:
     common = {"column": base.name, "kind": base.kind, "train_mean": base.mean, "train_std": base.std,
               "train_missing": train_missing}  # fmt: skip
     if base.name not in frame.columns:
-        return ColumnDrift(status="insufficient data", reason="the column is absent", n=0, **common)
+        return ColumnDrift(status="insufficient data", reason=ABSENT, n=0, **common)
     present = _numbers(frame[base.name]) if base.kind == "number" else frame[base.name].dropna().to_numpy()
     common |= {"n": len(present), "new_missing": 1 - len(present) / len(frame) if len(frame) else 0.0}
     if not len(present):
         return ColumnDrift(status="insufficient data", reason="no value is present", **common)
     if base.kind == "category":
-        return ColumnDrift(status="ok", reason="Z is for numbers", **common)
+        return ColumnDrift(status="not checked", reason="Z is for numbers", **common)
     if base.mean is None:
         return ColumnDrift(status="insufficient data", reason="no value was present in training", **common)
     mean = float(present.mean())

@@ -186,11 +186,12 @@ class ReportView:
     def verdict(self) -> str:
         """The report in a sentence."""
         limit = f"{Z_LIMIT:g} standard deviations"
+        numbers = sum(column.status in ("ok", "flagged") for column in self.columns)
         if self.status == "drift":
-            return f"{self.flagged} of {len(self.columns)} columns moved by {limit} or more"
+            return f"{self.flagged} of {numbers} numeric columns moved by {limit} or more"
         if self.status == "insufficient data":
             return "Some columns hold too little data to judge"
-        return f"None of {len(self.columns)} columns moved by {limit} or more"
+        return f"None of {numbers} numeric columns moved by {limit} or more"
 
 
 class MonitoringState(HasTraits):
@@ -254,7 +255,7 @@ def _report_view(row: Mapping[str, Any], book: Portfolio | None) -> ReportView:
         )
         for c in row["report"]["columns"]
     ]
-    order = {"flagged": 0, "insufficient data": 1}
+    order = {"flagged": 0, "insufficient data": 1, "not checked": 3}
     columns.sort(key=lambda c: (order.get(c.status, 2), -abs(c.z) if c.z is not None else 1.0))
     return ReportView(
         id=row["id"],

@@ -15,12 +15,18 @@ from creditrisk.ui.styles import rating_colours
 
 Z_SHOWN = 2 * Z_LIMIT  # the bar of a larger shift is cut off here
 NAMED = 4  # so many missing fields are named, more are counted
+RATING_NOTE = "The rating is a band of the score; the decision follows the PD alone."
 VERDICTS = {
     "ok": ("yes", "✓", "No drift"),
     "drift": ("no", "✕", "Drift"),
     "insufficient data": ("unsure", "?", "Unsure"),
 }
-FLAGS = {"ok": ("ok", "✓ ok"), "flagged": ("flag", "▲ flagged"), "insufficient data": ("lack", "? too little data")}
+FLAGS = {
+    "ok": ("ok", "✓ ok"),
+    "flagged": ("flag", "▲ flagged"),
+    "insufficient data": ("lack", "? too little data"),
+    "not checked": ("lack", "– not checked"),
+}
 
 
 def percent(share: float) -> str:
@@ -155,8 +161,8 @@ def score_scale(result: Result, scale: Scale) -> str:
 def _decision(result: Result) -> str:
     cut_off = percent(result.cut_off)
     if result.within_cut_off:
-        return _box("yes", "✓", "Approve", f"The PD is below the model's cut-off of {cut_off}.")
-    return _box("no", "✕", "Decline", f"The PD is at or above the model's cut-off of {cut_off}.")
+        return _box("yes", "✓", "Approve", f"The PD is below the model's cut-off of {cut_off}. {RATING_NOTE}")
+    return _box("no", "✕", "Decline", f"The PD is at or above the model's cut-off of {cut_off}. {RATING_NOTE}")
 
 
 def _reasons(result: Result) -> str:

@@ -13,7 +13,6 @@ from starlette.testclient import TestClient
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # helpers that several test folders share
 
-import postgres  # noqa: E402
 from creditrisk.data.portfolio import load_portfolio  # noqa: E402
 from creditrisk.data.sample import make_book  # noqa: E402
 from creditrisk.data.tables import Book, prepare_book  # noqa: E402
@@ -96,23 +95,3 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
 @pytest.fixture
 def served(serve: Callable[..., Served], champion: ModelData) -> Served:
     return serve(champion)
-
-
-@pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """A PostgreSQL server for this session; skips visibly without one, and fails then under CI."""
-    reason = postgres.absent_reason()
-    if reason:
-        postgres.skip_or_fail(reason)
-    with postgres.running_postgres() as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of a database without tables; every test that takes it runs on both kinds of database."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'new' / 'predictions.db'}"
-        return
-    with postgres.fresh_database(request.getfixturevalue("postgres_url")) as url:
-        yield url

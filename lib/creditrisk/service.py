@@ -16,7 +16,7 @@ from creditrisk.serving.api import create_app
 from creditrisk.serving.log import Check, PredictionLog
 from creditrisk.serving.model import ModelData, load_exact, load_model
 from creditrisk.serving.scorer import Scorer
-from creditrisk.settings import settings
+from creditrisk.settings import reload_settings
 
 
 def create() -> FastAPI:
@@ -24,7 +24,7 @@ def create() -> FastAPI:
 
     Raises ArtifactError or LogError when the model or the prediction log is not fit to serve.
     """
-    chosen = settings()
+    chosen = reload_settings()
     data = load_model(chosen.serve_model, chosen.artifacts_dir)
     log = PredictionLog(chosen.log_url, chosen.drift_period)
     try:

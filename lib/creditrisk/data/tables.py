@@ -320,7 +320,7 @@ def _require_columns(frame: pd.DataFrame, wanted: Mapping[str, Column], file: st
     if missing:
         found = ", ".join(map(str, given[:20])) + (", ..." if len(given) > 20 else "")
         names = ", ".join(repr(n) + (f" (or {c.wire!r})" if c.wire else "") for n, c in missing.items())
-        raise DataError(f"{file}: missing column{'s' if len(missing) > 1 else ''} {names}{note}; the file has {found}")
+        raise DataError(f"{file}: missing column{'s' if len(missing) > 1 else ''} {names}; the file has {found}{note}")
     if frame.empty:
         raise DataError(f"{file}: the file has a header but no rows")
 
@@ -629,7 +629,7 @@ def check_applications(frame: pd.DataFrame, book: Portfolio, file: str) -> Appli
     }
     wanted |= {source: book.columns[source] for column in derivable.values() for source in sources(column.derive)}
     needed = {name: column for name, column in book.inputs.items() if column.role == "input" and name not in derivable}
-    _require_columns(frame, needed, file, given, f" (the model is for {book.title})")
+    _require_columns(frame, needed, file, given, f"; the model is for {book.title}")
     id_name = book.application_id if book.application_id in frame.columns else ""
     ids = _texts(frame[id_name]) if id_name else None
 

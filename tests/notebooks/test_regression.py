@@ -37,8 +37,8 @@ def test_every_notebook_checks_at_least_one_cell() -> None:
 MUTATIONS = {
     "the sign of WOE": (
         "binning/bins.py",
-        "woe = np.log(g / goods.sum()) - np.log(b / bads.sum())",
-        "woe = np.log(b / bads.sum()) - np.log(g / goods.sum())",
+        "return np.log(goods / all_goods + added) - np.log(bads / all_bads + added)",
+        "return np.log(bads / all_bads + added) - np.log(goods / all_goods + added)",
     ),
     "two features swapped": (
         "data/features.py",

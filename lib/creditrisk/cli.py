@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from creditrisk import errors
-from creditrisk.errors import CreditRiskError, ParameterError
+from creditrisk.errors import CreditRiskError, ParameterError, is_about_input
 from creditrisk.params import NOTEBOOK_PARAMS, describe_params
 from creditrisk.settings import reload_settings, settings, shown_path
 
@@ -175,7 +174,7 @@ def _summary(outcome: RunOutcome) -> list[str]:
         lines += filter(None, [read_result(folder.path).get("headline")])
     else:
         kind, _, message = outcome.error.partition(": ")
-        said = issubclass(getattr(errors, kind, object), errors.CreditRiskError)  # the message says it all
+        said = is_about_input(kind)
         lines = [] if said else list(outcome.traceback[-TRACEBACK_LINES:])
         lines.append(f"{folder.name}: {outcome.status} after {outcome.seconds:.1f} s")
         lines += [f"error: {message}"] if said else [] if outcome.traceback else [outcome.error]
@@ -280,37 +279,13 @@ def _dashboard(arguments: argparse.Namespace) -> int:
     if not (folder / "risk.ipynb").is_file():
         raise ParameterError(f"no dashboard at {shown_path(folder / 'risk.ipynb')}; set CREDITRISK_HOME")
     search = [str(folder / "share" / "jupyter"), os.environ.get("JUPYTER_PATH", "")]
-    environment = {**os.environ, **_absolute_settings(), "JUPYTER_PATH": os.pathsep.join(filter(None, search))}
+    environment = {**os.environ, **settings().environment(), "JUPYTER_PATH": os.pathsep.join(filter(None, search))}
     if arguments.host not in ("", "localhost", "0.0.0.0", "::"):
         environment["VOILA_APP_IP"] = _for_url(arguments.host)  # where a kernel kept ready asks for its visitor
     _require_free(arguments.host, arguments.port)
     print(f"dashboard at http://{_for_url(arguments.host)}:{arguments.port}", flush=True)
     os.chdir(folder)  # Voila reads voila.json from the folder it starts in
     os.execvpe(sys.executable, _voila(arguments.host, arguments.port), environment)
-
-
-def _absolute_settings() -> dict[str, str]:
-    """The settings with paths as seen from here: the page's kernels run in another folder."""
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    now = settings()
-    places = {
-        "CREDITRISK_HOME": str(now.home.resolve()),
-        "CREDITRISK_RUNS": str(now.runs_dir),
-        "CREDITRISK_ARTIFACTS": now.artifacts_dir,
-        "CREDITRISK_DATABASE_URL": now.log_url,
-    }
-    if "://" not in now.artifacts_dir and "::" not in now.artifacts_dir:
-        places["CREDITRISK_ARTIFACTS"] = str(Path(now.artifacts_dir).resolve())
-    try:
-        url = make_url(now.log_url)
-    except (ArgumentError, ValueError):
-        return places  # the page says what is wrong with it
-    if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
-        url = url.set(database=str(Path(url.database).resolve()))
-        places["CREDITRISK_DATABASE_URL"] = url.render_as_string(hide_password=False)
-    return places
 
 
 def _voila(host: str, port: int) -> list[str]:

@@ -23,3 +23,9 @@ class ArtifactError(CreditRiskError):
 
 class LogError(CreditRiskError):
     """The prediction log cannot be reached, or has another schema than this version expects."""
+
+
+def is_about_input(name: str) -> bool:
+    """Whether an exception's name is one of these, so that its message says all and a traceback adds nothing."""
+    kind = globals().get(name)
+    return isinstance(kind, type) and issubclass(kind, CreditRiskError)

@@ -12,7 +12,7 @@ from typing import Any
 
 from nbformat import NotebookNode
 
-from creditrisk import errors
+from creditrisk.errors import is_about_input
 
 # Widgets and scripts need a live page; a report is read years later, so their static form is taken instead.
 STATIC_FORMS = [
@@ -212,8 +212,7 @@ def _until_failure(cells: list[NotebookNode]) -> list[NotebookNode]:
     for i, cell in enumerate(cells):
         for output in cell.get("outputs", []):
             if output.output_type == "error":
-                kind = getattr(errors, output.ename, object)
-                if isinstance(kind, type) and issubclass(kind, errors.CreditRiskError):
+                if is_about_input(output.ename):
                     output.traceback = [output.evalue]
                 return cells[: i + 1]
     return cells

@@ -214,15 +214,7 @@ def _checked(source: Path, notebook: NotebookNode, params: Mapping[str, Any]) ->
 
 def _environment(run: RunFolder) -> dict[str, str]:
     """What the kernel's environment has beyond ours; absolute places, as it works in another folder."""
-    here = settings()
-    artifacts = here.artifacts_dir
-    return {
-        RUN_DIR_VARIABLE: str(run.path),
-        "CREDITRISK_HOME": str(here.home.resolve()),
-        "CREDITRISK_RUNS": str(here.runs_dir),
-        "CREDITRISK_DATABASE_URL": here.log_url,
-        "CREDITRISK_ARTIFACTS": artifacts if "://" in artifacts else str(Path(artifacts).resolve()),
-    }
+    return {RUN_DIR_VARIABLE: str(run.path), **settings().environment()}
 
 
 def _new_folder(name: str) -> RunFolder:

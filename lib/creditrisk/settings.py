@@ -46,8 +46,20 @@ class Settings(BaseSettings):
         url = self.database_url or f"sqlite:///{self.runs_dir / 'predictions.db'}"
         scheme, _, file = url.partition(":///")
         if scheme.startswith("sqlite") and file and not file.startswith(("/", ":", "file:")):
-            return f"{scheme}:///{Path(file).absolute()}"
+            return f"{scheme}:///{Path(file).resolve()}"
         return url
+
+    def environment(self) -> dict[str, str]:
+        """The places as variables, absolute: for a process that works in another folder."""
+        artifacts = self.artifacts_dir
+        return {
+            "CREDITRISK_HOME": str(self.home.resolve()),
+            "CREDITRISK_RUNS": str(self.runs_dir),
+            "CREDITRISK_ARTIFACTS": artifacts
+            if "::" in artifacts or "://" in artifacts
+            else str(Path(artifacts).resolve()),
+            "CREDITRISK_DATABASE_URL": self.log_url,
+        }
 
 
 @cache

@@ -17,6 +17,14 @@ class ParameterError(CreditRiskError):
     """A run's parameter is unknown, ill-typed or out of range."""
 
 
+class BinningError(CreditRiskError, ValueError):
+    """A binning cannot be made or edited as asked: the message names the variable, and the constraint or value."""
+
+
+class OverridesError(CreditRiskError):
+    """Overrides of binning are wrong: the message names file, line, variable, what is wrong and what is allowed."""
+
+
 class ArtifactError(CreditRiskError):
     """A model file is missing, altered, or does not reproduce its own test vectors."""
 

@@ -239,6 +239,19 @@ MISTAKES = [
      ['is for kind = "category", not \'integer\'']),
     ("columns.city", 'kind = "text"', 'kind = "text"\naliases = { Pune = "Poona" }', "columns.city.aliases",
      "aliases", ['is for kind = "category"']),
+    # Binning
+    ("columns.income", "above = 0", 'above = 0\nbinning = { trend = "valley" }', "columns.income.binning", "=",
+     ["trend 'valley' contradicts risk = 'decreasing'"]),
+    ("columns.income", "above = 0", "above = 0\nbinning = { max_bin = 4 }", "columns.income.binning.max_bin", "=",
+     ["unknown key 'max_bin'; did you mean 'max_bins'?"]),
+    ("columns.income", "above = 0", "above = 0\nbinning = { never_cut = [[5, 3]] }", "columns.income.binning", "=",
+     ["never_cut: 5 is not below 3"]),
+    ("columns.income", "above = 0", "above = 0\nbinning = { never_cut = [[1, 3]], must_cut = [2, 3] }",
+     "columns.income.binning", "=", ["must_cut and never_cut contradict each other at 2"]),
+    ("columns.income", "above = 0", "above = 0\nbinning = { min_share = 0.2, max_share = 0.1 }",
+     "columns.income.binning", "=", ["min_share 0.2 is above max_share 0.1"]),
+    ("columns.loan_type", 'default = "Unsecured"', "binning = { must_cut = [2] }", "columns.loan_type.binning",
+     "binning", ["must_cut is for numbers, not for kind = 'category'"]),
     # The target
     ("columns.default", 'role = "target"', 'role = "info"', "columns.default.role", "role",
      ["is 'info'; the target needs role = \"target\""]),
@@ -432,6 +445,16 @@ def test_retail_asks_for_its_eleven_inputs_first_and_knows_their_other_names():
     )
     assert book.protected == {"gender", "marital_status", "age"}
     assert [len(load_portfolio(name).tables) for name in ("german", "retail", "taiwan")] == [1, 3, 1]
+
+
+def test_a_column_says_how_it_is_binned():
+    text = changed("columns.income", "above = 0", "above = 0\nbinning = { max_bins = 4, never_cut = [7, [1, 2.5]] }")
+    book = parse_portfolio(text, "book.toml")
+    assert book.columns["income"].binning_options == {
+        "trend": "descending", "special": (), "max_bins": 4, "never_cut": (7.0, (1.0, 2.5)),
+    }  # fmt: skip
+    assert book.columns["loan_amount"].binning_options == {"trend": "ascending", "special": ()}
+    assert book.columns["loan_type"].binning_options["trend"] == "auto"
 
 
 def test_codes_outside_the_limits_and_a_target_in_words_are_allowed():

@@ -78,6 +78,29 @@ class Derive(_Part):
     scale: float = Field(1.0, description="The result is multiplied by this (100 makes a percentage).")
 
 
+class Binning(_Part):
+    """How one column is binned, where it is not as all others; what is left out is as it is for them."""
+
+    trend: Literal["auto", "ascending", "descending", "peak", "valley", "none"] | None = Field(
+        None, description="How the bad rate may move over the bins; without it, the column's direction of risk."
+    )
+    max_bins: int | None = Field(None, ge=1)
+    min_share: float | None = Field(None, ge=0, le=1, description="Least share of all rows in a bin.")
+    max_share: float | None = Field(None, gt=0, le=1, description="Greatest share of all rows in a bin.")
+    min_goods: float | None = Field(None, ge=0)
+    min_bads: float | None = Field(None, ge=0)
+    min_difference: float | None = Field(
+        None, ge=0, lt=1, description="Least difference in bad rate between neighbouring bins."
+    )
+    must_cut: tuple[float, ...] = Field((), description="Values at which a bin must begin.")
+    never_cut: tuple[float | tuple[float, float], ...] = Field(
+        (), description="Values at which no bin may begin, or pairs between which none may."
+    )
+    missing: Literal["auto", "own", "neutral", "worst", "similar"] | None = Field(
+        None, description="What a missing value is worth."
+    )
+
+
 class Column(_Part):
     """One column: where it comes from, what it may hold, how it may be used."""
 
@@ -103,6 +126,7 @@ class Column(_Part):
     risk: Literal["increasing", "decreasing", "any"] = Field(
         "any", description="Expected direction of PD as the value rises."
     )
+    binning: Binning = Binning()
     known_at_application: bool = True
     default: float | str | None = Field(None, description="What a form shows at first.")
     reason: str = Field("", description="Text given to an applicant when this input lowers the score most.")
@@ -121,6 +145,13 @@ class Column(_Part):
     @property
     def is_numeric(self) -> bool:
         return self.kind in ("number", "integer")
+
+    @property
+    def binning_options(self) -> dict:
+        """How to bin it, as keywords: trend (from the direction of risk, unless given), special codes, limits."""
+        trend = {"increasing": "ascending", "decreasing": "descending", "any": "auto"}[self.risk]
+        own = self.binning.model_dump(exclude_none=True, exclude_defaults=True)
+        return {"trend": trend, "special": self.special} | own
 
 
 class Rule(_Part):

@@ -41,7 +41,7 @@ def unknown(name: str, allowed: Iterable[str], what: str) -> str:
 
 def check_column(column: Column) -> Found:
     """The mistakes within one column; paths begin inside it."""
-    for check in (_check_kind, _check_limits, _check_role):
+    for check in (_check_kind, _check_limits, _check_role, _check_binning):
         for key, message in check(column):
             yield ((key,) if key else ()), message
 
@@ -119,6 +119,30 @@ def _check_limits(column: Column) -> Iterator[tuple[str, str]]:
             or (column.above is not None and column.default <= column.above)
         ) and column.default not in column.special:
             yield "default", f"{column.default:g} is outside the column's own limits"
+
+
+def _check_binning(column: Column) -> Iterator[tuple[str, str]]:
+    """What one column's way of being binned cannot be; the path ends at `binning`."""
+    own = column.binning
+    if not column.is_numeric:
+        for key in ("trend", "must_cut", "never_cut"):
+            if getattr(own, key):
+                yield "binning", f"{key} is for numbers, not for kind = {column.kind!r}"
+    direction = {"increasing": "ascending", "decreasing": "descending"}.get(column.risk)
+    if direction and own.trend not in (None, direction):
+        yield "binning", f'trend {own.trend!r} contradicts risk = {column.risk!r}; with another trend, risk is "any"'
+    if own.min_share is not None and own.max_share is not None and own.min_share > own.max_share:
+        yield "binning", f"min_share {own.min_share:g} is above max_share {own.max_share:g}"
+    for one in own.never_cut:
+        if isinstance(one, tuple) and one[0] >= one[1]:
+            yield "binning", f"never_cut: {one[0]:g} is not below {one[1]:g}"
+    for cut in own.must_cut:
+        if any(low < cut < high if pair else cut == low for low, high, pair in map(_span, own.never_cut)):
+            yield "binning", f"must_cut and never_cut contradict each other at {cut:g}"
+
+
+def _span(one: float | tuple[float, float]) -> tuple[float, float, bool]:
+    return (*one, True) if isinstance(one, tuple) else (one, one, False)
 
 
 def _check_role(column: Column) -> Iterator[tuple[str, str]]:

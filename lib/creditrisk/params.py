@@ -130,6 +130,12 @@ ScoredFile = Annotated[
     PathLike(),
     Allowed("a file ending in .csv or .parquet, or empty"),
 ]
+OverridesFile = Annotated[
+    str,
+    BeforeValidator(_file_ending_in(".json")),
+    PathLike(),
+    Allowed("a file ending in .json, or empty"),
+]
 
 
 class RunParams(BaseModel):
@@ -168,6 +174,12 @@ class TrainParams(RunParams):
     trials: Whole = Field(20, ge=1, le=1000, description="Optuna trials for each tuned attempt.")
     rows: Whole = Field(50_000, ge=1000, description="Loans in the sample book, used if data is empty.")
     as_of: Day = Field("", description="Date (ISO) at which the outcomes were read; empty takes today.")
+    overrides: OverridesFile = Field(
+        "", description="File (.json) of bins and of variables forced in or out by analysts; empty: none."
+    )
+    hold_order: Flag = Field(
+        False, description="Whether bins are merged whose order of bad rates reverses on the newest training rows."
+    )
 
 
 class ScoreParams(RunParams):
@@ -195,15 +207,37 @@ class DriftParams(RunParams):
     )
 
 
+class BinningParams(RunParams):
+    """Parameters of notebooks/binning.ipynb."""
+
+    portfolio: Portfolio = Field(
+        "retail", description="Name of a built-in portfolio, or path of a TOML file that describes the book."
+    )
+    data: Folder = Field(
+        "",
+        description="Folder, URL or database with the tables (.parquet, .csv, .xlsx); empty: embedded book.",
+    )
+    split: Literal["auto", "random", "out_of_time"] = Field(
+        "auto", description="How the test part is chosen, as in training: bins are fitted on the rest."
+    )
+    seed: Whole = Field(42, ge=0, le=2**32 - 1, description="Seed of the embedded book and of the split.")
+    rows: Whole = Field(50_000, ge=1000, description="Loans in the sample book, used if data is empty.")
+    as_of: Day = Field("", description="Date (ISO) at which the outcomes were read; empty takes today.")
+    overrides: OverridesFile = Field(
+        "", description="File (.json) that the bench reads and saves to; empty: overrides.json beside the models."
+    )
+
+
 NOTEBOOK_PARAMS: dict[str, type[RunParams]] = {
     "train": TrainParams,
     "score": ScoreParams,
     "drift": DriftParams,
+    "binning": BinningParams,
 }
 
 
 def check_params(name: str, values: Mapping[str, Any]) -> RunParams:
-    """The checked parameters of notebook `name` ("train", "score" or "drift"), defaults filled in.
+    """The checked parameters of notebook `name`, one of NOTEBOOK_PARAMS, defaults filled in.
 
     Raises ParameterError with one line per mistake: unknown names and ill-typed or out-of-range values.
     """

@@ -10,7 +10,7 @@ from creditrisk.data.sample import SampleBook
 from creditrisk.modelling.attempts import Fitted
 from creditrisk.modelling.metrics import auc
 from creditrisk.modelling.scorecard import Reasons
-from creditrisk.modelling.train import Training
+from creditrisk.modelling.train import Training, notes
 from creditrisk.monitoring.drift import Baseline
 from creditrisk.serving.model import ModelData, library_versions, make_test_vectors
 
@@ -39,6 +39,9 @@ def make_model_data(version: str, fitted: Fitted, why: str, training: Training, 
             "split": training.split.description,
             "seed": training.seed,
             "rows": {part: len(getattr(training.split, part)) for part in ("train", "calibration", "test")},
+            "overrides": training.overrides.to_dict(),
+            "hold_order": training.candidates.newest is not None,
+            "notes": notes(fitted),
         },
         versions=library_versions(),
         test_vectors=make_test_vectors(fitted.model, inputs, rows.columns),
@@ -72,11 +75,13 @@ def training_result(
             "joins": [vars(join) for join in book.joins],
         },
         "split": training.split.description,
+        "overrides": training.overrides.to_dict(),
         "attempts": [one.summary() for one in fitted],
         "models": {
             version: {
                 "attempt": data.training["attempt"],
                 "why": data.training["why"],
+                "notes": data.training["notes"],
                 "features": list(data.features),
                 "calibration": data.model.calibration.to_dict(),
                 **data.metrics,

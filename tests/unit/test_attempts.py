@@ -9,6 +9,9 @@ import pytest
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
+from creditrisk.binning.bins import counts_in
+from creditrisk.binning.evidence import reversals
+from creditrisk.binning.overrides import Override, Overrides
 from creditrisk.binning.search import Limits
 from creditrisk.modelling import attempts
 from creditrisk.modelling.attempts import (
@@ -18,6 +21,7 @@ from creditrisk.modelling.attempts import (
     CrossValidation,
     Rows,
     fit_attempt,
+    judge_variables,
     mask_optional,
     resample,
     tune,
@@ -183,6 +187,131 @@ def test_the_same_seed_gives_the_same_model_to_the_byte(rows, attempt):
     one, two, other = (fit_attempt(attempt, rows, FEW, RETAIL, seed).to_dict() for seed in (7, 7, 8))
     assert one == two
     assert one != other
+
+
+# Overrides
+
+
+GIVEN = Overrides((Override("loan_to_income", cuts=(1.0, 2.0)), Override("age", cuts=(40.0,))))
+
+
+@pytest.mark.parametrize("params", [{}, {"max_bins": 12, "min_share": 0.02}, {"max_bins": 2}])
+def test_every_scorecard_and_every_fold_uses_the_given_cuts(rows, params):
+    candidates = replace(FEW, overrides=GIVEN)
+    attempt = Attempt(3, "logistic", params=params)
+    cv = CrossValidation(rows, candidates, RETAIL, 3, 0)
+    list(cv.aucs(attempt))
+    designs = [fit_attempt(attempt, rows, candidates, RETAIL, 0).design, *(p[0] for p in cv._prepared.values())]
+    assert len(designs) == 4
+    counts = set()
+    for design in designs:
+        bins = {b.name: b for b in design.bins}
+        assert (bins["loan_to_income"].cuts, bins["age"].cuts) == ((1.0, 2.0), (40.0,))
+        counts.add(bins["loan_to_income"].goods)
+    assert len(counts) == 4, "each with the counts, hence WOE, of its own rows"
+    free = CrossValidation(rows, FEW, RETAIL, 3, 0)
+    list(free.aucs(attempt))
+    for one, other in zip(free._prepared.values(), cv._prepared.values(), strict=True):
+        assert one[0].bins[0] == other[0].bins[0], "what is not overridden is searched as ever"
+
+
+def turning() -> Rows:
+    """Two columns of which the second takes the wrong sign beside the first."""
+    rng = np.random.default_rng(0)
+    used, safe = rng.normal(size=(2, 3_000))
+    bad = (rng.random(3_000) < expit(2 * used - 1.5 * safe - 1)).astype(np.int8)
+    noise = rng.normal(size=3_000)
+    return Rows(
+        {"credit_utilization_ratio": used, "delinquency_ratio": used + safe, "income": noise, "age": -used - safe}, bad
+    )
+
+
+def scorecard_of(rows: Rows, names: tuple[str, ...], *overrides: Override, **params):
+    candidates = Candidates(names, (), Overrides(overrides))
+    attempt = Attempt(3, "logistic", params={"C": 1e6} | params)
+    model = fit_attempt(attempt, rows, candidates, RETAIL, 0)
+    return model, *judge_variables(attempt, model, rows, candidates, RETAIL, 0)
+
+
+PAIR = ("credit_utilization_ratio", "delinquency_ratio")
+
+
+def test_a_variable_leaves_for_its_sign_or_its_iv_and_it_is_said_which():
+    model, left, against = scorecard_of(turning(), (*PAIR, "income"), min_iv=0.03)
+    assert model.features == ("credit_utilization_ratio",) and against == {}
+    assert left == {"delinquency_ratio": "wrong sign", "income": "IV 0.021 below 0.030"}
+
+
+def test_forced_in_stays_with_the_wrong_sign_and_it_is_said():
+    model, left, against = scorecard_of(turning(), PAIR, Override("delinquency_ratio", use="in", reason="x"))
+    assert model.features == PAIR and left == {}
+    coefficients = dict(zip(model.features, model.model.coefficients, strict=True))
+    assert coefficients["delinquency_ratio"] > 0 > coefficients["credit_utilization_ratio"]
+    assert against == {"delinquency_ratio": "wrong sign"}
+
+
+def test_forced_in_stays_with_little_iv_and_it_is_said():
+    rows = turning()
+    model, left, against = scorecard_of(
+        rows, (PAIR[0], "income"), Override("income", use="in", reason="x"), min_iv=0.03
+    )  # fmt: skip
+    assert model.features == (PAIR[0], "income") and left == {}
+    assert against == {"income": "IV 0.021 below 0.030"}
+    one_bin = Override("income", cuts=(), use="in", reason="x")
+    alone, _, against = scorecard_of(rows, ("income",), one_bin)
+    assert alone.features == ("income",) and np.isfinite(alone.pd(rows.columns)).all()
+    assert against == {"income": "one bin"}
+
+
+def test_forced_in_never_turns_the_sign_of_what_may_not_score_worse_from_some_value_on():
+    rows = turning()
+    names = (PAIR[0], "age")
+    assert RETAIL.restricted["age"].no_worse_from == 62
+    forced = Override("age", use="in", reason="x")
+    model, left, against = scorecard_of(rows, names, forced)
+    assert model.features == (PAIR[0],) and left == {"age": "wrong sign"}
+    assert "no_worse_from forbids" in against["age"]
+    model, _, _ = scorecard_of(rows, ("age",), forced, min_iv=10.0)
+    assert model.features == ("age",) and model.model.coefficients[0] < 0, "for its IV it stays"
+
+
+def test_given_cuts_against_the_direction_of_risk_are_obeyed_and_said():
+    rng = np.random.default_rng(0)
+    age = rng.uniform(20, 70, 3_000)
+    bad = (rng.random(3_000) < np.select([age < 30, age < 50], [0.1, 0.4], 0.2)).astype(np.int8)
+    rows = Rows({"income": age, PAIR[0]: rng.normal(size=3_000)}, bad)
+    model, _, against = scorecard_of(rows, ("income",), Override("income", cuts=(30.0, 50.0, 90.0)))
+    assert model.design.bins[0].cuts == (30.0, 50.0, 90.0)
+    assert against == {"income": "bad rate not decreasing throughout"}
+    _, _, against = scorecard_of(rows, ("income",), Override("income", cuts=(50.0, 90.0)))
+    assert against == {}, "an empty bin is against nothing"
+
+
+def test_nothing_is_said_of_trees(rows):
+    attempt = Attempt(1, "xgboost", params={"n_estimators": 2})
+    model = fit_attempt(attempt, rows, FEW, RETAIL, 0)
+    assert judge_variables(attempt, model, rows, FEW, RETAIL, 0) == ({}, {})
+
+
+def test_where_the_order_must_hold_it_holds_in_every_searched_binning(rows):
+    rng = np.random.default_rng(1)
+    newest = rows.take(np.sort(rng.permutation(len(rows))[:200]))
+    names = (*FEW.woe, "loan_amount")
+    attempt = Attempt(3, "logistic", params={"max_bins": 12, "min_share": 0.02})
+
+    def turned(candidates: Candidates) -> dict:
+        cv = CrossValidation(rows, candidates, RETAIL, 2, 0)
+        list(cv.aucs(attempt))
+        designs = [fit_attempt(attempt, rows, candidates, RETAIL, 0).design, *(p[0] for p in cv._prepared.values())]
+        counted = [
+            (b, counts_in(b.assign(newest.columns[b.name]), newest.bad, b.n_slots)) for d in designs for b in d.bins
+        ]
+        return {b.name for b, counts in counted if reversals(b, *counts)}
+
+    given = Overrides((Override("loan_amount", cuts=(1e5, 2e5, 3e5, 4e5, 5e5, 1e6, 2e6)),))
+    assert turned(Candidates(names, ())) - {"loan_amount"}, "there is something to hold"
+    assert turned(Candidates(names, (), newest=newest)) == set()
+    assert turned(Candidates(names, (), given, newest)) == {"loan_amount"}, "what an analyst gave stays as it is"
 
 
 # Tuning

@@ -9,8 +9,10 @@ import pytest
 import xgboost
 from scipy.special import logit
 
+from creditrisk.binning.overrides import Override, Overrides
 from creditrisk.binning.search import Limits
-from creditrisk.modelling.design import design_from_dict, fit_tree_design, fit_woe_design
+from creditrisk.data.portfolio import parse_portfolio
+from creditrisk.modelling.design import design_from_dict, fit_column, fit_tree_design, fit_woe_design
 from creditrisk.modelling.pd_model import Logistic, PDModel, as_float32
 from unit.models import RETAIL, small_fitted, small_training
 
@@ -171,3 +173,62 @@ def test_woe_of_every_variable_moves_in_the_direction_of_the_portfolio():
         sign = -1 if RETAIL.columns[bins.name].risk == "increasing" else 1
         assert (sign * steps >= 0).all(), bins.name
     assert design.keep(["income", "age"]).inputs == ("age", "income")
+
+
+# Overrides
+
+
+def overridden(name: str, book=RETAIL, **said):
+    rows = small_training().part("train")
+    return fit_column(rows.columns[name], rows.bad, book, name, Limits(), Override(name, **said))
+
+
+def test_given_cuts_take_the_place_of_the_search_and_the_counts_are_of_the_rows():
+    rows = small_training().part("train")
+    bins = overridden("income", cuts=(2e6, 5e5))
+    assert bins.cuts == (5e5, 2e6)
+    income = rows.columns["income"]
+    inside = (income >= 5e5) & (income < 2e6)
+    assert bins.bads[1] == rows.bad[inside].sum() and bins.goods[1] == (1 - rows.bad[inside]).sum()
+    assert overridden("income", cuts=()).n_regular == 1
+
+
+def test_levels_that_given_groups_do_not_mention_are_neutral():
+    bins = overridden("residence_type", groups=(("Rented",), ("Owned",)))
+    assert sorted(bins.groups) == [("Owned",), ("Rented",)]
+    assert bins.transform(np.array(["Mortgage", "Houseboat"], dtype=object)).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_bin_that_missing_values_join_is_numbered_as_it_was_given(number):
+    given = (("Rented",), ("Owned", "Mortgage"))  # the other way round by bad rate
+    bins = overridden("residence_type", groups=given, missing=number)
+    assert bins.groups == given[::-1]
+    values = np.array([None, given[number][0]], dtype=object)
+    assert np.diff(bins.transform(values)).tolist() == [0.0]
+    delinquency = overridden("delinquency_ratio", cuts=(20.0, 5.0), missing=number)
+    values = np.array([np.nan, (0.0, 10.0)[number]])
+    assert delinquency.missing == number and np.diff(delinquency.transform(values)).tolist() == [0.0]
+
+
+def test_an_override_wins_over_the_portfolio_and_leaves_the_rest_of_it():
+    text = RETAIL.text.replace("[columns.income]", "[columns.income]\nspecial = [-1.0]", 1).replace(
+        "[columns.delinquency_ratio]", '[columns.delinquency_ratio]\nbinning = {max_bins = 2, missing = "worst"}', 1
+    )
+    book = parse_portfolio(text)
+    assert overridden("delinquency_ratio", book).missing == "worst"
+    assert overridden("delinquency_ratio", book, cuts=(5.0, 10.0, 20.0)).n_regular == 4
+    assert overridden("delinquency_ratio", book, cuts=(5.0, 10.0, 20.0)).missing == "worst"
+    policy_only = overridden("delinquency_ratio", book, missing="neutral")
+    assert policy_only.missing == "neutral" and policy_only.n_regular == 2, "the search goes on as the portfolio says"
+    assert overridden("income", book, cuts=(5e5,)).special == (-1.0,)
+
+
+def test_only_the_variables_named_are_overridden():
+    rows = small_training().part("train")
+    overrides = Overrides((Override("income", cuts=(1e6,)), Override("age", use="in", reason="x")))
+    names = ("age", "income", "loan_type")
+    searched = fit_woe_design(rows.columns, rows.bad, names, RETAIL, Limits())
+    design = fit_woe_design(rows.columns, rows.bad, names, RETAIL, Limits(), overrides)
+    assert design.inputs == names and design.bins[1].cuts == (1e6,)
+    assert (design.bins[0], design.bins[2]) == (searched.bins[0], searched.bins[2])

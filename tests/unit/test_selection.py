@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LinearRegression
 
+from creditrisk.binning.overrides import Override, Overrides
 from creditrisk.modelling.selection import drop_collinear, select, variance_inflation
 from unit.models import RETAIL, small_training
 
@@ -144,3 +145,66 @@ def test_a_constant_and_an_undelivered_column_are_reported_not_fatal():
     assert (funnel.loc[["gst", "city"], "status"] == "out").all() and np.isnan(funnel.loc["gst", "vif"])
     assert np.isnan(funnel.loc["loan_tenure_months", "vif"])
     assert funnel.loc["loan_tenure_months", "status"] == "trees only"
+
+
+# Overrides
+
+
+def forced(**uses: str) -> Overrides:
+    return Overrides(tuple(Override(name, use=use, reason="policy", by="ana") for name, use in uses.items()))
+
+
+def test_forced_out_leaves_with_its_reason_and_forced_in_stays_with_its():
+    frame = small_training().book.frame.head(500)
+    iv = pd.Series(0.1, index=list(RETAIL.candidates))
+    iv[["income", "loan_type"]] = 0.001
+    overrides = forced(income="in", loan_type="in", age="out", loan_purpose="out")
+    free, funnel = (select(frame, iv, RETAIL, overrides=o).set_index("column") for o in (Overrides(), overrides))
+    assert (free.loc[["income", "loan_type"], "status"] == "trees only").all()
+    assert (funnel.loc[["income", "loan_type"], "status"] == "scorecard").all()
+    assert (funnel.loc[["income", "loan_type"], "reason"] == "forced in: policy (ana)").all()
+    assert (funnel.loc[["age", "loan_purpose"], "status"] == "out").all()
+    assert (funnel.loc[["age", "loan_purpose"], "reason"] == "forced out: policy (ana)").all()
+    others = funnel.index.difference(["income", "loan_type", "age", "loan_purpose"])
+    assert (funnel.loc[others, "status"] == free.loc[others, "status"]).all()
+
+
+def test_a_reason_without_a_name_stands_alone():
+    iv = pd.Series(0.1, index=list(RETAIL.candidates))
+    overrides = Overrides((Override("age", use="out", reason="policy"),))
+    funnel = select(small_training().book.frame.head(500), iv, RETAIL, overrides=overrides).set_index("column")
+    assert funnel.loc["age", "reason"] == "forced out: policy"
+
+
+def test_what_is_known_to_be_no_input_keeps_its_own_reason():
+    iv = pd.Series(0.1, index=list(RETAIL.candidates))
+    funnel = select(small_training().book.frame.head(500), iv, RETAIL, overrides=forced(gender="out", loan_id="out"))
+    reason = funnel.set_index("column")["reason"]
+    assert reason["gender"].startswith("protected") and reason["loan_id"] == "identifier"
+
+
+def collinear() -> pd.DataFrame:
+    """A book's frame in which age and income say the same."""
+    frame = small_training().book.frame.head(500)
+    return frame.assign(income=frame["age"] * 1e4 + np.random.default_rng(0).normal(size=500))
+
+
+@pytest.mark.parametrize("name", ["age", "income"])
+def test_a_forced_variable_stays_whatever_its_vif_and_the_other_leaves(name):
+    iv = pd.Series(0.1, index=list(RETAIL.candidates))
+    funnel = select(collinear(), iv, RETAIL, overrides=forced(**{name: "in"})).set_index("column")
+    other = {"age": "income", "income": "age"}[name]
+    assert funnel.loc[name, "status"] == "scorecard" and funnel.loc[name, "vif"] < 10
+    assert funnel.loc[other, "status"] == "out" and funnel.loc[other, "reason"].startswith("collinear")
+    both = select(collinear(), iv, RETAIL, overrides=forced(age="in", income="in")).set_index("column")
+    assert (both.loc[["age", "income"], "status"] == "scorecard").all() and (
+        both.loc[["age", "income"], "vif"] > 10
+    ).all()
+
+
+def test_what_is_forced_out_pushes_nobody_out_by_vif():
+    iv = pd.Series(0.1, index=list(RETAIL.candidates))
+    assert (select(collinear(), iv, RETAIL).set_index("column").loc[["age", "income"], "status"] == "out").sum() == 1
+    for name, other in (("age", "income"), ("income", "age")):
+        funnel = select(collinear(), iv, RETAIL, overrides=forced(**{name: "out"})).set_index("column")
+        assert funnel.loc[other, "status"] == "scorecard" and np.isnan(funnel.loc[name, "vif"])

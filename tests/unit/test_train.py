@@ -9,14 +9,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from creditrisk.binning.bins import counts_in
+from creditrisk.binning.evidence import reversals
+from creditrisk.binning.overrides import Override, Overrides
 from creditrisk.data.features import sources
 from creditrisk.data.sample import make_book
 from creditrisk.data.tables import Book, prepare_book, to_columns
-from creditrisk.errors import DataError
+from creditrisk.errors import DataError, OverridesError
 from creditrisk.modelling import train
-from creditrisk.modelling.attempts import ATTEMPTS, Attempt, Candidates, Fitted
-from creditrisk.release import oracle_on_test, training_result
+from creditrisk.modelling.attempts import ATTEMPTS, Attempt, Candidates, Clock, Fitted, fit_attempt
+from creditrisk.release import make_model_data, oracle_on_test, training_result
 from creditrisk.runs import RunFolder
+from creditrisk.serving.model import load_model, save_models
 from creditrisk.serving.scorer import Scorer
 from unit.models import (
     RETAIL,
@@ -125,6 +129,192 @@ def test_bins_and_selection_look_at_training_rows_only():
     again = train.begin(replace(training.book, bad=elsewhere), training.split, 42)
     assert again.bins == training.bins
     pd.testing.assert_frame_equal(again.funnel, training.funnel)
+
+
+# Overrides
+
+
+DECIDED = Overrides(
+    (
+        Override(
+            "income", cuts=(5e5, 1e6), use="in", reason="asked by the board", by="ana", at="2024-05-01T10:00:00+00:00"
+        ),
+        Override("residence_type", groups=(("Rented",), ("Owned", "Mortgage")), missing=1, by="ana"),
+        Override("loan_purpose", use="out", reason="steered by the product", by="bo"),
+    ),
+    "retail",
+)
+
+
+@pytest.fixture(scope="module")
+def decided() -> train.Training:
+    return train.begin(small_book(), small_training().split, 42, DECIDED)
+
+
+def test_decisions_reach_bins_selection_and_candidates(decided):
+    bins = {b.name: b for b in decided.bins.bins}
+    free = {b.name: b for b in small_training().bins.bins}
+    assert bins["income"].cuts == (5e5, 1e6) and sum(bins["income"].bads) == decided.part("train").bad.sum()
+    assert sorted(map(sorted, bins["residence_type"].groups)) == [["Mortgage", "Owned"], ["Rented"]]
+    assert all(bins[name] == free[name] for name in bins if name not in ("income", "residence_type"))
+    funnel = decided.funnel.set_index("column")
+    assert funnel.loc["income", "iv"] == bins["income"].iv < 0.02
+    assert funnel.loc["income", ["status", "reason"]].tolist() == ["scorecard", "forced in: asked by the board (ana)"]
+    assert funnel.loc["loan_purpose", ["status", "reason"]].tolist() == [
+        "out",
+        "forced out: steered by the product (bo)",
+    ]
+    assert small_training().funnel.set_index("column").loc["loan_purpose", "status"] == "scorecard"
+    assert "income" in decided.candidates.woe and "income" in decided.candidates.trees
+    assert "loan_purpose" not in decided.candidates.woe + decided.candidates.trees
+    assert decided.overrides == DECIDED and small_training().overrides == Overrides()
+
+
+def test_decisions_are_found_in_the_saved_and_reloaded_models(decided, tmp_path):
+    rows, fitted = decided.part("train"), {}
+    for version, attempt in (("v1", Attempt(3, "logistic", params={"min_iv": 0.02})), ("v2", Attempt(4, "xgboost"))):
+        model = fit_attempt(attempt, rows, decided.candidates, RETAIL, 42)
+        fitted[version] = train.judge(decided, attempt, model, (0.9, 0.91), Clock())
+    models = {v: make_model_data(v, one, "a reason", decided, "a-run") for v, one in fitted.items()}
+    save_models(str(tmp_path), models, "v2")
+    for version in models:
+        loaded = load_model(version, str(tmp_path))
+        assert Overrides.from_dict(loaded.training["overrides"], book=loaded.portfolio) == DECIDED
+        assert loaded.training["hold_order"] is False
+        assert "loan_purpose" not in loaded.features
+        if version == "v1":
+            bins = {b.name: b for b in loaded.model.design.bins}
+            assert bins["income"].cuts == (5e5, 1e6)
+            assert bins["residence_type"].missing == bins["residence_type"].groups.index(("Owned", "Mortgage"))
+            assert loaded.training["notes"] == train.notes(fitted["v1"])
+            assert loaded.training["notes"][-1].startswith("Overrides to look at again: income (IV 0.0")
+        else:
+            assert loaded.training["notes"] == []
+
+    RunFolder(tmp_path, "train").save_result(training_result(list(fitted.values()), models, decided, None))
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert Overrides.from_dict(result["overrides"]) == DECIDED
+    assert result["models"]["v1"]["notes"] == models["v1"].training["notes"]
+
+
+def test_the_notes_tell_sign_from_iv_and_what_overrides_keep():
+    left = {"a": "wrong sign", "b": "IV 0.010 below 0.020", "c": "wrong sign", "d": "one bin"}
+    one = replace(attempt_with("logistic", "none", [0.9]), left=left, against={"e": "wrong sign"})
+    assert train.notes(one) == [
+        "Left the scorecard in fitting, coefficient of the wrong sign: a, c.",
+        "Left the scorecard in fitting, too little IV: b (IV 0.010 below 0.020), d (one bin).",
+        "Overrides to look at again: e (wrong sign).",
+    ]
+    assert [line.split(": ")[-1] for line in train.notes(attempt_with("logistic", "none", [0.9]))] == ["none."] * 2
+    assert train.notes(attempt_with("xgboost", "none", [0.9])) == []
+
+
+def test_overrides_that_do_not_fit_the_book_stop_the_training():
+    wrong = Overrides.from_dict({"agee": [30], "gender": [["M"], ["F"]]}, "o.json")
+    with pytest.raises(OverridesError, match=r"o\.json, agee: .*did you mean 'age'\?\no\.json, gender: "):
+        train.begin(small_book(), small_training().split, 42, wrong)
+
+
+def test_a_book_with_everything_forced_out_cannot_be_modelled():
+    all_out = Overrides(tuple(Override(name, use="out", reason="x") for name in RETAIL.candidates))
+    with pytest.raises(DataError, match="no column is left"):
+        train.begin(small_book(), small_training().split, 42, all_out)
+
+
+@pytest.mark.parametrize(("cuts", "worse"), [
+    ((30.0, 62.0, 69.0), True),  # from 62 on: few rows, riskier than at 30
+    ((200.0,), False),  # an empty bin that nobody is in
+    ((30.0, 45.0), False),
+])  # fmt: skip
+def test_given_cuts_may_not_make_those_of_62_and_over_score_worse(cuts, worse):
+    split, book = small_training().split, small_book()
+    ages, bad = book.frame["age"].to_numpy(float), book.bad.copy()
+    bad[ages >= 62] = 1
+    bad[(ages >= 30) & (ages < 62)] &= np.arange(((ages >= 30) & (ages < 62)).sum()) % 2 == 0
+    decision = Overrides((Override("age", cuts=cuts),), source="o.json")
+    if not worse:
+        train.begin(book, split, 42, decision)
+        return
+    with pytest.raises(OverridesError, match=r"^o\.json, age: .* from 62 on could score worse .*no_worse_from"):
+        train.begin(replace(book, bad=bad), split, 42, decision)
+    out = replace(decision["age"], use="out", reason="x")
+    train.begin(replace(book, bad=bad), split, 42, Overrides((out,)))
+
+
+# Order that must hold out of time
+
+
+def reversed_in(training: train.Training, index: np.ndarray) -> set[str]:
+    rows = training.rows.take(index)
+    counted = [(b, counts_in(b.assign(rows.columns[b.name]), rows.bad, b.n_slots)) for b in training.bins.bins]
+    return {b.name for b, counts in counted if reversals(b, *counts)}
+
+
+def newest_of(book: Book, index: np.ndarray) -> np.ndarray:
+    dates = book.dates.to_numpy()[index]
+    return index[dates >= np.sort(dates)[len(dates) * 3 // 4]]
+
+
+def test_bins_whose_order_reverses_on_the_newest_training_rows_are_merged_and_recorded():
+    free, split = small_training(), small_training().split
+    newest = newest_of(small_book(), split.train)
+    held = train.begin(small_book(), split, 42, hold_order=True)
+    reversing = reversed_in(free, newest)
+    assert reversing and reversed_in(held, newest) == set()
+    assert set(held.overrides) == reversing and held.candidates.newest is not None
+    before, after = ({b.name: b for b in one.bins.bins} for one in (free, held))
+    start = f"{small_book().dates.iloc[newest].min():%Y-%m-%d}"
+    for name, one in held.overrides.items():
+        assert one.by == "hold_order" and one.at.endswith("+00:00") and one.use == ""
+        assert one.bins == (after[name].cuts if RETAIL.columns[name].is_numeric else after[name].groups)
+        labels = before[name].labels()
+        assert f"from {start} on" in one.reason
+        assert any(f"{a} and {b}" in one.reason for a, b in zip(labels, labels[1:], strict=False))
+        assert set(after[name].cuts) < set(before[name].cuts) or after[name].groups != before[name].groups
+    for name in set(before) - reversing:
+        assert after[name] == before[name]
+
+
+def test_the_test_rows_never_decide_whether_an_order_holds():
+    book, split = small_book(), small_training().split
+    elsewhere = book.bad.copy()
+    elsewhere[split.test] = 1 - elsewhere[split.test]
+    one, other = (train.begin(replace(book, bad=bad), split, 42, hold_order=True) for bad in (book.bad, elsewhere))
+    assert [(o.variable, o.bins, o.reason) for o in one.overrides.values()] == [
+        (o.variable, o.bins, o.reason) for o in other.overrides.values()
+    ]
+
+
+def test_without_dates_the_order_must_hold_on_the_calibration_rows():
+    book = replace(small_book(), dates=None)
+    split = train.split_book(book, "random", 3)
+    held = train.begin(book, split, 3, hold_order=True)
+    assert reversed_in(train.begin(book, split, 3), split.calibration) and held.overrides
+    assert reversed_in(held, split.calibration) == set()
+    assert all("calibration rows" in one.reason for one in held.overrides.values())
+    no_day = replace(book, dates=pd.Series(pd.NaT, index=book.frame.index, dtype="datetime64[us]"))
+    assert set(train.begin(no_day, split, 3, hold_order=True).overrides) == set(held.overrides)
+
+
+def test_an_analyst_s_bins_outrank_the_order_and_other_decisions_stay_beside_it():
+    split = small_training().split
+    free = train.begin(small_book(), split, 42, hold_order=True).overrides
+    numbers = [name for name in free if RETAIL.columns[name].is_numeric and name != "age"]
+    first, second, third = numbers[:3]
+    given = tuple(c for c in next(b for b in small_training().bins.bins if b.name == first).cuts)
+    mine = Overrides((
+        Override(first, cuts=given, by="ana"),
+        Override(second, use="in", missing="worst", reason="asked by the board", by="ana"),
+        Override(third, use="out", reason="not ours", by="ana"),
+    ))  # fmt: skip
+    held = train.begin(small_book(), split, 42, mine, hold_order=True)
+    assert (held.overrides[first], held.overrides[third]) == (mine[first], mine[third])
+    both = held.overrides[second]
+    assert (both.cuts, both.use, both.missing) == (free[second].cuts, "in", "worst")
+    assert both.by == "ana, hold_order" and both.reason.startswith("asked by the board; bad rates in the other")
+    reason = held.funnel.set_index("column")["reason"]
+    assert reason[second] == "forced in: asked by the board (ana)"
+    assert list(held.overrides)[:3] == [first, second, third], "those of analysts first"
 
 
 # Attempts

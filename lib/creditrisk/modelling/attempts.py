@@ -13,6 +13,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.special import logit
 
+from creditrisk.binning.bins import Bins
+from creditrisk.binning.evidence import hold_order
+from creditrisk.binning.overrides import NONE, Overrides
 from creditrisk.binning.search import Limits
 from creditrisk.data.portfolio import Portfolio
 from creditrisk.modelling.design import TreeDesign, WoeDesign, fit_tree_design, fit_woe_design
@@ -66,10 +69,21 @@ ATTEMPTS = (
 
 @dataclass(frozen=True)
 class Candidates:
-    """Variables open to each family: `woe` to the scorecard, `trees` to forests and XGBoost."""
+    """Variables open to each family: `woe` to the scorecard, `trees` to forests and XGBoost.
+
+    Every fit obeys the `overrides`. On the rows `newest`, where there are some, the order of bad rates holds in every
+    binning that is searched.
+    """
 
     woe: tuple[str, ...]
     trees: tuple[str, ...]
+    overrides: Overrides = NONE
+    newest: Rows | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def forced(self) -> frozenset[str]:
+        """Variables that stay in the scorecard, whatever speaks against them."""
+        return frozenset(self.overrides.used("in")) & frozenset(self.woe)
 
 
 @dataclass(frozen=True)
@@ -114,7 +128,7 @@ def resample(matrix: np.ndarray, bad: np.ndarray, how: str, seed: int) -> tuple[
 
 def fit_attempt(attempt: Attempt, rows: Rows, candidates: Candidates, book: Portfolio, seed: int) -> PDModel:
     """Fit one attempt to training rows. The model's PDs are not calibrated yet."""
-    return _fit(attempt, _prepare(attempt, rows, candidates, book, seed), seed)
+    return _fit(attempt, _prepare(attempt, rows, candidates, book, seed), seed, _held(candidates, book))
 
 
 Prepared = tuple[WoeDesign | TreeDesign, np.ndarray, np.ndarray]
@@ -130,19 +144,45 @@ def _design_key(attempt: Attempt) -> tuple:
 def _prepare(attempt: Attempt, rows: Rows, candidates: Candidates, book: Portfolio, seed: int) -> Prepared:
     masked = mask_optional(rows, book, seed)
     if attempt.family == "logistic":
-        _, _, max_bins, min_share = _design_key(attempt)
-        limits = Limits(max_bins=max_bins, min_share=min_share)
-        design = fit_woe_design(masked.columns, masked.bad, candidates.woe, book, limits)
+        design = _fit_bins(attempt, masked, candidates.woe, candidates, book)
     else:
         design = fit_tree_design(masked.columns, candidates.trees, book, impute=attempt.resampling == "smotetomek")
     matrix, bad = resample(design.matrix(masked.columns), masked.bad, attempt.resampling, seed)
     return design, matrix, bad
 
 
-def _fit(attempt: Attempt, prepared: Prepared, seed: int) -> PDModel:
+def _fit_bins(attempt: Attempt, rows: Rows, names, candidates: Candidates, book: Portfolio) -> WoeDesign:
+    """The bins of some variables as an attempt makes them of these rows."""
+    _, _, max_bins, min_share = _design_key(attempt)
+    limits = Limits(max_bins=max_bins, min_share=min_share)
+    overrides, newest = candidates.overrides, candidates.newest
+    design = fit_woe_design(rows.columns, rows.bad, names, book, limits, overrides)
+    if newest is None:
+        return design
+    given = {name for name, one in overrides.items() if one.bins is not None}
+    return WoeDesign(
+        tuple(b if b.name in given else hold_order(b, newest.columns[b.name], newest.bad) for b in design.bins)
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Held:
+    """Variables that a scorecard may not drop: `always`, or unless their coefficient has the wrong `sign`."""
+
+    always: frozenset[str] = frozenset()
+    unless_sign: frozenset[str] = frozenset()
+
+
+def _held(candidates: Candidates, book: Portfolio) -> Held:
+    """What is forced in. A protected variable that may not score worse from some value on never turns its sign."""
+    limited = {name for name, limit in book.restricted.items() if limit.no_worse_from is not None}
+    return Held(candidates.forced - limited, candidates.forced & limited)
+
+
+def _fit(attempt: Attempt, prepared: Prepared, seed: int, held: Held) -> PDModel:
     design, matrix, bad = prepared
     if attempt.family == "logistic":
-        return _fit_logistic(design, matrix, bad, attempt.params)
+        return _fit_logistic(design, matrix, bad, attempt.params, held)
     if attempt.family == "forest":
         from sklearn.ensemble import RandomForestClassifier
 
@@ -151,26 +191,33 @@ def _fit(attempt: Attempt, prepared: Prepared, seed: int) -> PDModel:
     return PDModel(design, _fit_trees(design, matrix, bad, attempt.params, seed))
 
 
-def _fit_logistic(design: WoeDesign, matrix: np.ndarray, bad: np.ndarray, params: dict) -> PDModel:
+def _fit_logistic(design: WoeDesign, matrix: np.ndarray, bad: np.ndarray, params: dict, held: Held) -> PDModel:
     """Logistic regression of bad on WOE. A variable whose coefficient has the wrong sign leaves, one at a time:
-    with WOE as ln(goods/bads) every coefficient for P(bad) must be negative."""
+    with WOE as ln(goods/bads) every coefficient for P(bad) must be negative. What is held stays."""
     from sklearn.linear_model import LogisticRegression
 
-    kept = [j for j, b in enumerate(design.bins) if b.iv >= params.get("min_iv", 0.0) and b.n_regular > 1]
+    names = [b.name for b in design.bins]
+    forced = held.always | held.unless_sign
+    kept = [j for j, b in enumerate(design.bins) if b.name in forced or not _too_weak(b, params)]
     kept = kept or [int(np.argmax([b.iv for b in design.bins]))]
     while True:
         model = LogisticRegression(C=params.get("C", 1.0), solver="newton-cholesky")
         model.fit(matrix[:, kept], bad)
         coefficients = model.coef_[0]
-        worst = int(np.argmax(coefficients))
-        if coefficients[worst] < 0 or len(kept) == 1:
+        loose = np.array([names[j] not in held.always for j in kept])
+        worst = int(np.argmax(np.where(loose, coefficients, -np.inf)))
+        if not loose.any() or coefficients[worst] < 0 or len(kept) == 1:
             break
         kept.pop(worst)
-    names = [design.bins[j].name for j in kept]
     logistic = Logistic(tuple(float(c) for c in coefficients), float(model.intercept_[0]))
-    if coefficients[worst] > 0:  # even the last one: it says nothing, and everybody gets the bad rate
+    if loose.any() and coefficients[worst] > 0:  # even the last one: it says nothing, and everybody gets the bad rate
         logistic = Logistic((0.0,), float(logit(bad.mean())))
-    return PDModel(design.keep(names), logistic)
+    return PDModel(design.keep([names[j] for j in kept]), logistic)
+
+
+def _too_weak(bins: Bins, params: dict) -> bool:
+    """Whether a variable has too little IV for a scorecard."""
+    return bins.iv < params.get("min_iv", 0.0) or bins.n_regular == 1
 
 
 def _fit_trees(design: TreeDesign, matrix: np.ndarray, bad: np.ndarray, params: dict, seed: int) -> Trees:
@@ -186,6 +233,49 @@ def _fit_trees(design: TreeDesign, matrix: np.ndarray, bad: np.ndarray, params: 
     return Trees(bytes(booster.save_raw("ubj")))
 
 
+WRONG_SIGN = "wrong sign"
+
+
+def judge_variables(
+    attempt: Attempt, model: PDModel, rows: Rows, candidates: Candidates, book: Portfolio, seed: int
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Of a scorecard fitted to these rows: why each candidate it lacks has left, and what speaks against overrides.
+
+    Two mappings of variable to words, empty for trees.
+    """
+    if attempt.family != "logistic":
+        return {}, {}
+    left, against = {}, {}
+    gone = [name for name in candidates.woe if name not in model.features]
+    for bins in _fit_bins(attempt, mask_optional(rows, book, seed), gone, candidates, book).bins:
+        left[bins.name] = _weakness(bins, attempt.params) or WRONG_SIGN
+        if bins.name in candidates.forced:
+            against[bins.name] = f"{WRONG_SIGN}, which no_worse_from forbids: it is not in the scorecard"
+    for bins, coefficient in zip(model.design.bins, model.model.coefficients, strict=True):
+        found = []
+        if bins.name in candidates.forced:
+            found = [_weakness(bins, attempt.params), WRONG_SIGN if coefficient > 0 else ""]
+        if bins.name in candidates.overrides and candidates.overrides[bins.name].bins is not None:
+            found.append(_against_risk(bins, book.columns[bins.name].risk))
+        if any(found):
+            against[bins.name] = ", ".join(filter(None, found))
+    return left, against
+
+
+def _weakness(bins: Bins, params: dict) -> str:
+    """How a variable is too weak for a scorecard, in words; empty when it is not."""
+    if bins.n_regular == 1:
+        return "one bin"
+    return f"IV {bins.iv:.3f} below {params.get('min_iv', 0.0):.3f}" if _too_weak(bins, params) else ""
+
+
+def _against_risk(bins: Bins, risk: str) -> str:
+    """Whether the bad rate moves against the portfolio's direction of risk, in words; empty when it does not."""
+    filled = np.flatnonzero(np.add(bins.goods, bins.bads)[: bins.n_regular] > 0)
+    steps = np.diff(bins.woe[filled]) * {"increasing": 1, "decreasing": -1, "any": 0}[risk]
+    return f"bad rate not {risk} throughout" if bins.kind == "numeric" and (steps > 0).any() else ""
+
+
 # --- Cross-validation and tuning --------------------------------------------------------------------------------------
 
 
@@ -198,6 +288,7 @@ class CrossValidation:
         from sklearn.model_selection import RepeatedStratifiedKFold
 
         self.candidates, self.book, self.seed = candidates, book, seed
+        self.held = _held(candidates, book)
         most = int(min(rows.bad.sum(), len(rows) - rows.bad.sum()))
         self.folds = max(2, min(folds, most))
         splitter = RepeatedStratifiedKFold(n_splits=self.folds, n_repeats=repeats, random_state=seed)
@@ -211,7 +302,7 @@ class CrossValidation:
             key = (fold, *_design_key(attempt))
             if key not in self._prepared:
                 self._prepared[key] = _prepare(attempt, train, self.candidates, self.book, self.seed)
-            model = _fit(attempt, self._prepared[key], self.seed)
+            model = _fit(attempt, self._prepared[key], self.seed, self.held)
             yield auc(held_out.bad, model.margin(held_out.columns))
 
 
@@ -289,7 +380,10 @@ def _tree_space(trial) -> dict:
 
 @dataclass(frozen=True)
 class Fitted:
-    """An attempt after training: its model (calibrated), cross-validated AUCs and figures on the test rows."""
+    """An attempt after training: its model (calibrated), cross-validated AUCs and figures on the test rows.
+
+    `left` and `against` are what `judge_variables` says.
+    """
 
     attempt: Attempt
     model: PDModel
@@ -298,6 +392,8 @@ class Fitted:
     test: dict[str, float]
     threshold: float
     seconds: float
+    left: dict[str, str] = field(default_factory=dict)
+    against: dict[str, str] = field(default_factory=dict)
 
     def summary(self) -> dict:
         """One row of the comparison: name, how it was trained, figures of the calibrated model on the test rows."""

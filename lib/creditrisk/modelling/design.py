@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from creditrisk.binning.bins import Bins
+from creditrisk.binning.fit import BinningWarning, fit_bins
+from creditrisk.binning.overrides import NONE, Override, Overrides
 from creditrisk.binning.search import Limits
-from creditrisk.binning.woe import TREND_OF_RISK, fit_bins
 from creditrisk.data.portfolio import Portfolio
 
 Columns = Mapping[str, np.ndarray]
@@ -85,17 +87,31 @@ def design_from_dict(data: dict) -> Design:
     )  # fmt: skip
 
 
-def fit_woe_design(columns: Columns, bad: np.ndarray, names, book: Portfolio, limits: Limits) -> WoeDesign:
-    """Bins of each named variable, in the portfolio's direction of risk."""
+def fit_woe_design(
+    columns: Columns, bad: np.ndarray, names, book: Portfolio, limits: Limits, overrides: Overrides = NONE
+) -> WoeDesign:
+    """Bins of each named variable: as it is overridden, else as the portfolio says."""
     return WoeDesign(
-        tuple(
-            fit_bins(
-                name, columns[name], bad, limits=limits, special=book.columns[name].special,
-                trend=TREND_OF_RISK[book.columns[name].risk],
-            )
-            for name in names
-        )
+        tuple(fit_column(columns[name], bad, book, name, limits, overrides.get(name)) for name in names)
     )  # fmt: skip
+
+
+def fit_column(
+    values: np.ndarray, bad: np.ndarray, book: Portfolio, name: str, limits: Limits, override: Override | None = None
+) -> Bins:
+    """Bins of one column of the book, as the portfolio says: direction of risk, special codes, binning options.
+
+    Cuts or groups of an override take the place of the search; its policy for missing values, that of the portfolio's.
+    """
+    own = book.columns[name].binning_options
+    fixed = {option: own.pop(option) for option in ("trend", "special", "missing") if option in own}
+    if override and override.missing is not None:
+        fixed["missing"] = override.missing
+    if override and override.bins is not None:
+        return override.fitted(values, bad, **fixed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BinningWarning)  # a variable that cannot be cut leaves by its IV
+        return fit_bins(name, values, bad, limits=replace(limits, **own), **fixed)
 
 
 def fit_tree_design(columns: Columns, names, book: Portfolio, *, impute: bool = False) -> TreeDesign:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 import numpy as np
 import pandas as pd
 
+from creditrisk.binning.overrides import NONE, Overrides
 from creditrisk.data.portfolio import Portfolio
 
 
@@ -32,13 +33,13 @@ def variance_inflation(matrix: np.ndarray) -> np.ndarray:
 
 def drop_collinear(
     frame: pd.DataFrame, names: list[str], keep_last: Collection[str], keep_longest: Collection[str] = (), *,
-    limit: float = 10.0,
+    keep: Collection[str] = (), limit: float = 10.0,
 ) -> pd.DataFrame:  # fmt: skip
     """Drop the numeric column with the highest VIF until none is above `limit`.
 
     Columns in `keep_last` answer for each other only, since the others enter no model; of these, those in
-    `keep_longest` go after the rest. Missing values count as the median. Returns one row a column: column, vif (when
-    it was dropped, or at the end), dropped.
+    `keep_longest` go after the rest, and those in `keep` never. Missing values count as the median. Returns one row a
+    column: column, vif (when it was dropped, or at the end), dropped.
     """
     left = list(names)
     data = frame[names].fillna(frame[names].median()).to_numpy(dtype=np.float64)
@@ -54,7 +55,7 @@ def drop_collinear(
         if high.empty:
             among = inflation([n for n in left if n in keep_last])
             vif[among.index] = among
-            high = among[among > limit]
+            high = among[(among > limit) & ~among.index.isin(list(keep))]
             if high.empty:
                 break
             early = high[~high.index.isin(list(keep_longest))]
@@ -67,24 +68,28 @@ def drop_collinear(
 
 
 def select(
-    frame: pd.DataFrame, iv: pd.Series, book: Portfolio, *, max_vif: float = 10.0, min_iv: float = 0.02
-) -> pd.DataFrame:
+    frame: pd.DataFrame, iv: pd.Series, book: Portfolio, *, max_vif: float = 10.0, min_iv: float = 0.02,
+    overrides: Overrides = NONE,
+) -> pd.DataFrame:  # fmt: skip
     """What happens to every column of the book, one row each, in the order of the rules.
 
     Columns: column, status ("scorecard", "trees only", "out"), reason, vif, iv. `iv` is by candidate. A column with
-    little IV on its own stays open to trees, which can use it in an interaction.
+    little IV on its own stays open to trees, which can use it in an interaction. A candidate that is forced out counts
+    nowhere, not as a reason for another's VIF either; one that is forced in stays whatever its IV and VIF.
     """
-    asked = book.candidates
+    forced = {use: [n for n in overrides.used(use) if n in book.candidates] for use in ("in", "out")}
+    asked = [n for n in book.candidates if n not in forced["out"]]
     numeric = [
         n
         for n, c in book.columns.items()
         if c.is_numeric and c.known_at_application and c.role in ("input", "optional", "feature", "info") and n in frame
     ]
+    numeric = [n for n in numeric if n not in forced["out"]]
     wanted = [n for n in numeric if n in asked]
     derived = {n for n in wanted if book.columns[n].role == "feature"}
-    table = drop_collinear(frame, numeric, wanted, limit=max_vif)
+    table = drop_collinear(frame, numeric, wanted, keep=forced["in"], limit=max_vif)
     if table.loc[table["column"].isin(derived), "dropped"].any():  # a business ratio outranks the columns it is made of
-        table = drop_collinear(frame, numeric, wanted, derived, limit=max_vif)
+        table = drop_collinear(frame, numeric, wanted, derived, keep=forced["in"], limit=max_vif)
     vif = table.set_index("column")
     rows = []
     for name, column in book.columns.items():
@@ -97,6 +102,10 @@ def select(
             reason = "not known at application"
         elif name in book.restricted and book.restricted[name].use == "audit":
             reason = "protected: audited, never modelled"
+        elif name in forced["out"]:
+            reason = f"forced out: {overrides[name].why}"
+        elif name in forced["in"]:
+            status, reason = "scorecard", f"forced in: {overrides[name].why}"
         elif name in vif.index and vif["dropped"][name]:
             reason = f"collinear: VIF {value:,.1f} above {max_vif:g}" if np.isfinite(value) else "collinear: exactly"
         elif name not in asked:

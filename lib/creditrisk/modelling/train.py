@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
 from threadpoolctl import threadpool_limits
 
+from creditrisk.binning import evidence
+from creditrisk.binning.bins import Bins, counts_in
+from creditrisk.binning.overrides import NONE, Override, Overrides
 from creditrisk.binning.search import Limits
+from creditrisk.data.portfolio import Portfolio
 from creditrisk.data.tables import Book, to_columns
-from creditrisk.errors import DataError
+from creditrisk.errors import DataError, OverridesError
 from creditrisk.modelling.attempts import (
     ATTEMPTS,
+    WRONG_SIGN,
     Attempt,
     Candidates,
     Clock,
@@ -22,6 +27,8 @@ from creditrisk.modelling.attempts import (
     Fitted,
     Rows,
     fit_attempt,
+    judge_variables,
+    mask_optional,
     tune,
 )
 from creditrisk.modelling.calibration import fit_calibration
@@ -30,6 +37,10 @@ from creditrisk.modelling.metrics import error_of_gain, evaluate
 from creditrisk.modelling.selection import select
 
 TEST_SHARE, CALIBRATION_SHARE = 0.25, 0.20
+NEWEST_SHARE = 0.25
+"""Share of the training rows, by date, on which the order of bad rates must hold where that is asked for."""
+HOLD_ORDER = "hold_order"
+"""Who overrides the bins of a variable whose order reversed."""
 TUNING_ROWS = 12_000
 """Hyper-parameters are sought on at most this many training rows; models are then fitted on all of them."""
 VERSIONS = {"v1": "logistic", "v2": "xgboost"}
@@ -128,6 +139,11 @@ class Training:
     funnel: pd.DataFrame
     candidates: Candidates
 
+    @property
+    def overrides(self) -> Overrides:
+        """What analysts decided, and where `hold_order` was asked for, what it changed."""
+        return self.candidates.overrides
+
     def part(self, name: str) -> Rows:
         """The rows of "train", "calibration", "test" or "development" (train and calibration)."""
         if name == "development":
@@ -139,20 +155,94 @@ class Training:
         return 5 if len(self.rows) >= SMALL else 10
 
 
-def begin(book: Book, split: Split, seed: int) -> Training:
-    """Bin every candidate on the training rows and select by VIF and IV."""
-    names = list(book.portfolio.candidates)
-    rows = Rows(to_columns(book.frame, names, book.portfolio), book.bad)
+def begin(
+    book: Book, split: Split, seed: int, overrides: Overrides | None = None, hold_order: bool = False
+) -> Training:
+    """Bin every candidate on the training rows and select by VIF and IV, as analysts have overridden it.
+
+    With `hold_order`, bins whose order of bad rates reverses on the newest training rows are merged until it holds;
+    from there they are overrides too, and so does the order of other bins that an attempt finds. Raises OverridesError
+    when the overrides do not fit the portfolio.
+    """
+    portfolio, overrides = book.portfolio, overrides or NONE
+    overrides.check(portfolio)
+    names = list(portfolio.candidates)
+    rows = Rows(to_columns(book.frame, names, portfolio), book.bad)
     train = rows.take(split.train)
-    bins = fit_woe_design(train.columns, train.bad, names, book.portfolio, Limits())
+    bins = fit_woe_design(train.columns, train.bad, names, portfolio, Limits(), overrides)
+    obeyed, newest = overrides, None
+    if hold_order:
+        index, what = _newest(book, split)
+        newest = rows.take(index)
+        obeyed = hold_orders(bins.bins, newest, what, overrides)
+        bins = fit_woe_design(train.columns, train.bad, names, portfolio, Limits(), obeyed)
+    _stop_if_worse_from(portfolio, mask_optional(train, portfolio, seed), obeyed)
     iv = pd.Series({b.name: b.iv for b in bins.bins})
-    funnel = select(book.frame.iloc[split.train], iv, book.portfolio)
+    funnel = select(book.frame.iloc[split.train], iv, portfolio, overrides=overrides)
     by_status = funnel.groupby("status")["column"].agg(tuple)
     scorecard = by_status.get("scorecard", ())
     open_to_trees = scorecard + by_status.get("trees only", ())
     if not open_to_trees:
         raise DataError("no column is left to model with; the selection table says why")
-    return Training(book, split, seed, rows, bins, funnel, Candidates(scorecard or open_to_trees, open_to_trees))
+    candidates = Candidates(scorecard or open_to_trees, open_to_trees, obeyed, newest)
+    return Training(book, split, seed, rows, bins, funnel, candidates)
+
+
+def _newest(book: Book, split: Split) -> tuple[np.ndarray, str]:
+    """Rows on which the order of bad rates must hold, and what they are: never a test row."""
+    dates = None if book.dates is None else book.dates.iloc[split.train].to_numpy()
+    if dates is None or np.isnat(dates).all():
+        return split.calibration, "the calibration rows"
+    known = np.sort(dates[~np.isnat(dates)])
+    start = known[int(np.floor(len(known) * (1 - NEWEST_SHARE)))]
+    return split.train[dates >= start], f"the newest training rows, from {pd.Timestamp(start):%Y-%m-%d} on"
+
+
+def hold_orders(bins: Iterable[Bins], rows: Rows, what: str, overrides: Overrides) -> Overrides:
+    """The overrides, and one more for each variable whose bins had to be merged for its order to hold on `rows`.
+
+    `what` says which rows these are. Bins that an analyst has given stay as they are; whatever else was decided about
+    a variable is kept, with its reason.
+    """
+    for one in bins:
+        mine = overrides.get(one.name)
+        if mine and (mine.bins is not None or mine.use == "out"):
+            continue
+        values = rows.columns[one.name]
+        held = evidence.hold_order(one, values, rows.bad)
+        if held == one:
+            continue
+        labels = one.labels()
+        pairs = evidence.reversals(one, *counts_in(one.assign(values), rows.bad, one.n_slots))
+        reversed_ = "; ".join(f"{labels[k]} and {labels[k + 1]}" for k in pairs)
+        made = Override.of(held, by=HOLD_ORDER, reason=f"bad rates in the other order in {what}: {reversed_}")
+        if mine:
+            by, reason = (
+                ", ".join(filter(None, (mine.by, made.by))),
+                "; ".join(filter(None, (mine.reason, made.reason))),
+            )
+            made = replace(made, missing=mine.missing, use=mine.use, by=by, reason=reason)
+        overrides = overrides.with_(made)
+    return overrides
+
+
+def _stop_if_worse_from(portfolio: Portfolio, train: Rows, overrides: Overrides) -> None:
+    """Raise OverridesError when given bins of a protected number would make it score worse from its limit on.
+
+    Searched bins follow the portfolio's direction of risk, so they cannot; given ones may.
+    """
+    names = [n for n, one in portfolio.restricted.items() if one.no_worse_from is not None]
+    names = [n for n in names if n in overrides and overrides[n].bins is not None and overrides[n].use != "out"]
+    for bins in fit_woe_design(train.columns, train.bad, names, portfolio, Limits(), overrides).bins:
+        limit = portfolio.restricted[bins.name].no_worse_from
+        first, last = bins.assign(np.array([limit, np.nextafter(limit, -np.inf)]))
+        older, younger = bins.woe[first : bins.n_regular], bins.woe[: last + 1]
+        if older.min() < younger.max():
+            raise OverridesError(
+                f"{overrides.source}, {bins.name}: with these cuts, values from {limit:g} on could score worse than "
+                f"lower ones (WOE {older.min():.3f}, below {younger.max():.3f}), which the portfolio's no_worse_from "
+                "forbids; merge bins until none from there on is riskier"
+            )
 
 
 def run_attempts(
@@ -187,9 +277,13 @@ def judge(training: Training, attempt: Attempt, model, cv_auc: tuple[float, ...]
     """Calibrate on the calibration rows, then measure on the test rows, before and after."""
     calibration, test = training.part("calibration"), training.part("test")
     calibrated = model.calibrated(fit_calibration(calibration.bad, model.margin(calibration.columns)))
-    approve = training.book.portfolio.approval_share
+    portfolio = training.book.portfolio
+    approve = portfolio.approval_share
     threshold = float(np.quantile(calibrated.pd(calibration.columns), approve))
     raw_threshold = float(np.quantile(model.pd(calibration.columns), approve))
+    left, against = judge_variables(
+        attempt, model, training.part("train"), training.candidates, portfolio, training.seed
+    )
     return Fitted(
         attempt,
         calibrated,
@@ -198,7 +292,23 @@ def judge(training: Training, attempt: Attempt, model, cv_auc: tuple[float, ...]
         test=evaluate(test.bad, calibrated.pd(test.columns), threshold),
         threshold=threshold,
         seconds=clock.seconds,
+        left=left,
+        against=against,
     )
+
+
+def notes(fitted: Fitted) -> list[str]:
+    """What became of a scorecard's variables in fitting, in sentences; none for trees."""
+    if fitted.attempt.family != "logistic":
+        return []
+    sign = [name for name, why in fitted.left.items() if why == WRONG_SIGN]
+    weak = [f"{name} ({why})" for name, why in fitted.left.items() if why != WRONG_SIGN]
+    against = [f"{name} ({why})" for name, why in fitted.against.items()]
+    told = [
+        f"Left the scorecard in fitting, coefficient of the wrong sign: {', '.join(sign) or 'none'}.",
+        f"Left the scorecard in fitting, too little IV: {', '.join(weak) or 'none'}.",
+    ]
+    return told + ([f"Overrides to look at again: {', '.join(against)}."] if against else [])
 
 
 def comparison(fitted: list[Fitted]) -> pd.DataFrame:

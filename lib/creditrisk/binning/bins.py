@@ -195,15 +195,26 @@ class Bins:
         if len(values) < _FEW:
             found = (self.missing_slot if pd.isna(v) else lookup.get(v, unseen) for v in values)
             return np.fromiter(found, dtype=np.int64, count=len(values))
-        codes, levels = level_codes(values)
-        slots = [lookup.get(level, unseen) for level in levels]
-        return np.array([*slots, self.missing_slot], dtype=np.int64)[codes]  # a missing value has code -1, the last
+        codes, slots = self._slots_by_level(values)
+        return slots[codes]
+
+    def _slots_by_level(self, values: np.ndarray | pd.Categorical) -> tuple[np.ndarray, np.ndarray]:
+        """Codes (n,) and the slot that each code stands for, int64; a missing value has code -1, the last."""
+        if isinstance(values, pd.Categorical):
+            codes, levels = values.codes, values.categories
+        else:
+            codes, levels = pd.factorize(np.asarray(values, dtype=object))
+        lookup, unseen = self._slot_of_level, self.n_slots - 1
+        return codes, np.array([*(lookup.get(level, unseen) for level in levels), self.missing_slot], dtype=np.int64)
 
     def transform(self, values: np.ndarray | pd.Categorical, out: np.ndarray | None = None) -> np.ndarray:
         """WOE of each value, float64 (n,), written to `out` where it is given."""
         woe = np.empty(len(values)) if out is None else out
-        if self.kind == "category" or len(values) < _FEW:
+        if len(values) < _FEW:
             return np.take(self.woe, self.assign(values), out=woe, mode="clip")
+        if self.kind == "category":
+            codes, slots = self._slots_by_level(values)
+            return np.take(self.woe[slots], codes, out=woe, mode="wrap")
         values = np.asarray(values, dtype=np.float64)
         for start, slots in self._chunks(values):
             np.take(self.woe, slots, out=woe[start : start + len(slots)], mode="clip")
@@ -455,7 +466,7 @@ def outcomes(name: str, values, bad) -> np.ndarray:
             f"binning {name!r}: {len(values)} values and {len(bad)} outcomes; as many of both are needed"
         )
     try:
-        bad = bad.astype(np.float64)
+        bad = bad.astype(np.float64, copy=False)
     except (TypeError, ValueError):
         bad = np.full(len(bad), np.nan)
     wrong = ~((bad == 0) | (bad == 1))

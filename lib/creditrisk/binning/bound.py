@@ -9,6 +9,7 @@ the last in its last, so these are joined before.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,12 @@ class Isotonic:
     iv: float
 
 
+def isotonics(goods, bads, totals: tuple[float, float], limits: Limits, trends: Sequence[str]) -> dict[str, Isotonic]:
+    """`isotonic` for each of these trends; what does not depend on the trend is done once."""
+    joined = _ends_joined(np.asarray(goods, float), np.asarray(bads, float), totals, limits)
+    return {trend: _isotonic(*joined, totals, trend) for trend in trends}
+
+
 def isotonic(goods: np.ndarray, bads: np.ndarray, totals: tuple[float, float], limits: Limits, trend: str) -> Isotonic:
     """Isotonic regression of the bad rate on ordered groups of rows, within the limits of a first and a last bin.
 
@@ -32,9 +39,13 @@ def isotonic(goods: np.ndarray, bads: np.ndarray, totals: tuple[float, float], l
     (blocks - 1,), at which blocks begin (one that begins inside a group is left out). A binning with no other limit
     than a number of bins is best cut at some of these.
     """
+    return isotonics(goods, bads, totals, limits, (trend,))[trend]
+
+
+def _isotonic(goods, bads, places, totals: tuple[float, float], trend: str) -> Isotonic:
+    """Blocks of groups whose ends are joined."""
     from scipy.optimize import isotonic_regression  # half a second to import, and needed by fitting only
 
-    goods, bads, places = _ends_joined(np.asarray(goods, float), np.asarray(bads, float), totals, limits)
     count = goods + bads
     blocks = isotonic_regression(bads / count, weights=count, increasing=trend == "ascending").blocks[:-1]
     share_goods = np.add.reduceat(goods, blocks) / totals[0]
@@ -50,7 +61,7 @@ def isotonic_bound(goods, bads, totals: tuple[float, float], limits: Limits, tre
     trends = {"auto": ("ascending", "descending"), "ascending": ("ascending",), "descending": ("descending",)}
     if trend not in trends or not sum(goods) + sum(bads):
         return None
-    bound = max(isotonic(goods, bads, totals, limits, t).iv for t in trends[trend])
+    bound = max(one.iv for one in isotonics(goods, bads, totals, limits, trends[trend]).values())
     return bound if np.isfinite(bound) else None
 
 

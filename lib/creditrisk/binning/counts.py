@@ -257,7 +257,10 @@ class Ordered:
         bad_first = np.concatenate([[True], self.bad_values[1:] != self.bad_values[:-1]])
         bad_at = np.flatnonzero(bad_first) if len(self.bad_values) else np.array([], dtype=np.int64)
         holding = self.bad_values[bad_at]
-        low, high = np.searchsorted(self.values, holding), np.searchsorted(self.values, holding, "right")
+        low = np.searchsorted(self.values, holding)
+        high = low + 1
+        tied = self.values[np.minimum(high, len(self.values) - 1)] == holding  # few, or few distinct: worth asking
+        high[tied] = np.searchsorted(self.values, holding[tied], "right")
         begin = np.empty(2 * len(holding) + 1, dtype=np.int64)
         begin[0], begin[1::2], begin[2::2] = 0, low, high
         bad_begin = np.empty(len(begin), dtype=np.int64)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from creditrisk.binning.bins import NEUTRAL, OWN, POLICIES, Bins, Policy, outcomes, rate_of, shape_of
-from creditrisk.binning.bound import isotonic, isotonic_bound
+from creditrisk.binning.bound import isotonic_bound, isotonics
 from creditrisk.binning.counts import Counts, Ordered, checked_weight, partial_counts
 from creditrisk.binning.levels import bins_of_levels
 from creditrisk.binning.search import TRENDS, Limits, best_binning, holds
@@ -212,7 +212,7 @@ def _best_bins(name: str, ordered: Ordered, limits: Limits, trend: str) -> Found
     if trend not in _DIRECTIONS or len(ordered.firsts) < 2:
         return _searched(name, ordered, _edges(ordered, limits), limits, trend)
     goods, bads, values = ordered.groups()
-    blocks = {t: isotonic(goods, bads, _totals(ordered), limits, t) for t in _DIRECTIONS[trend]}
+    blocks = isotonics(goods, bads, _totals(ordered), limits, _DIRECTIONS[trend])
     best: Found | None = None
     for direction, found in sorted(blocks.items(), key=lambda item: -item[1].iv):
         if best and not best[1] and _regular_iv(best[0]) >= found.iv:
@@ -333,10 +333,10 @@ def column_values(column: pd.Series) -> np.ndarray | pd.Categorical:
     codes, found = pd.factorize(column)
     if column.dtype == object and len(found) and all(isinstance(v, Number) for v in found):
         return column.to_numpy(dtype=np.float64, na_value=np.nan)  # numbers with None among them
-    again, levels = pd.factorize(np.array([str(level) for level in found], dtype=object))  # 1 and "1" are one level
-    if len(levels) < len(found):
-        codes = np.append(again, -1)[codes]
-    return pd.Categorical.from_codes(codes, categories=pd.Index(levels, dtype=object))
+    if not all(type(level) is str for level in found):  # 1 and "1" are one level
+        again, levels = pd.factorize(np.array([str(level) for level in found], dtype=object))
+        codes, found = np.append(again, -1)[codes], levels
+    return pd.Categorical.from_codes(codes, categories=pd.Index(found, dtype=object), validate=False)
 
 
 def is_text(values) -> bool:

@@ -98,8 +98,8 @@ class WOETransformer(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         X = self._frame(X, reset=False)
         woe = np.empty((len(X), len(self.bins_)), order="F")
-        for j, bins in enumerate(self.bins_.values()):
-            bins.transform(_checked_values(bins, X.iloc[:, j]), out=woe[:, j])
+        for j, (name, bins) in enumerate(self.bins_.items()):
+            bins.transform(_checked_values(bins, X[name]), out=woe[:, j])
         return woe
 
     def get_feature_names_out(self, input_features=None) -> np.ndarray:
@@ -173,7 +173,9 @@ class WOETransformer(TransformerMixin, BaseEstimator):
         gaps = pd.isna(y)
         if gaps.any():
             raise BinningError(f"the target is missing in row {int(np.argmax(gaps)) + 1} ({int(gaps.sum()):,} rows)")
-        classes = np.unique(y)
+        ends = (y.min(), y.max()) if y.dtype.kind in "biu" else (0, 0)  # quicker than sorting millions of outcomes
+        two = ends[0] < ends[1] and ((y == ends[0]) | (y == ends[1])).all()
+        classes = np.array(ends) if two else np.unique(y)
         if len(classes) != 2:
             raise BinningError(f"the target has {len(classes)} classes, {classes[:5].tolist()}; two are needed")
         return (y == classes[1]).astype(np.float64)

@@ -52,6 +52,11 @@ def iv_of(goods: np.ndarray, bads: np.ndarray) -> np.ndarray:
     return (goods / goods.sum() - bads / bads.sum()) * woe_of(goods, bads)
 
 
+def iv_of_shares(goods: np.ndarray, bads: np.ndarray) -> np.ndarray:
+    """Information value by bin from shares of all goods and of all bads, both above 0; not smoothed."""
+    return (goods - bads) * (np.log(goods) - np.log(bads))
+
+
 def rate_of(goods: np.ndarray, bads: np.ndarray) -> np.ndarray:
     """Bad rate by bin, float64 (bins,); NaN for an empty bin."""
     goods, bads = np.asarray(goods, dtype=np.float64), np.asarray(bads, dtype=np.float64)
@@ -70,19 +75,23 @@ def shape_of(rates: np.ndarray) -> str:
     if falls.all():
         return "descending"
     turn = int(np.argmax(falls)) if rises[0] else int(np.argmax(rises))
-    if rises[0] and falls[turn:].all():
+    if rises[:turn].all() and falls[turn:].all():
         return "peak"
-    return "valley" if falls[0] and rises[turn:].all() else "none"
+    return "valley" if falls[:turn].all() and rises[turn:].all() else "none"
 
 
 def counts_in(
     slots: np.ndarray, bad: np.ndarray, n_slots: int, weight: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Goods and bads by slot, float64 (n_slots,) each; `bad` is 0/1 (n,), `weight` float64 (n,)."""
-    weight = None if weight is None else np.asarray(weight, dtype=np.float64)
-    all_rows = np.bincount(slots, weights=weight, minlength=n_slots).astype(np.float64)
-    bads = np.bincount(slots, weights=bad if weight is None else bad * weight, minlength=n_slots)
-    return all_rows - bads, bads
+    weight = np.ones(len(bad)) if weight is None else np.asarray(weight, dtype=np.float64)
+    goods = np.bincount(slots, weights=(1 - bad) * weight, minlength=n_slots)
+    return goods, np.bincount(slots, weights=bad * weight, minlength=n_slots)
+
+
+def codes_of(special) -> tuple[float, ...]:
+    """Special codes as floats, each once; NaN is no code but a missing value."""
+    return tuple(dict.fromkeys(float(code) for code in special if code == code))
 
 
 @dataclass(frozen=True)
@@ -251,20 +260,26 @@ class Bins:
 
     @property
     def certificate(self) -> float | None:
-        """IV of the regular bins as a share of `bound`, which no binning of this trend can exceed; None without one."""
-        if not self.bound:
+        """IV of the regular bins as a share of `bound`, which no binning of its trend and limits can exceed.
+
+        None where no bound is known, or none holds: bins in no order, of goods or bads alone, or beyond the limits.
+        """
+        goods, bads = np.array(self.goods)[: self.n_regular], np.array(self.bads)[: self.n_regular]
+        if not self.bound or self.trend not in ("flat", "ascending", "descending") or not (goods * bads).all():
             return None
-        goods, bads = np.array(self.goods), np.array(self.bads)
-        shares = (goods / goods.sum() - bads / bads.sum())[: self.n_regular]
-        own = np.log(goods[: self.n_regular] / goods.sum()) - np.log(bads[: self.n_regular] / bads.sum())
-        return float((shares * own).sum() / self.bound)
+        share = float(iv_of_shares(goods / sum(self.goods), bads / sum(self.bads)).sum() / self.bound)
+        return share if share <= 1 + 1e-9 else None
 
     # --- Looking at them ----------------------------------------------------------------------------------------------
 
     def labels(self) -> list[str]:
         """A text for each slot."""
         if self.kind == "category":
-            return [", ".join(group) for group in self.groups] + ["missing", "unseen"]
+            labels = [", ".join(group) for group in self.groups]
+            return [repr(label) if label in ("missing", "unseen") else label for label in labels] + [
+                "missing",
+                "unseen",
+            ]
         edges = ["-inf", *(_short(self.cuts)), "inf"]
         regular = [f"[{a}, {b})" for a, b in zip(edges, edges[1:], strict=False)]
         return regular + [f"code {code:g}" for code in self.special] + ["missing"]
@@ -284,7 +299,9 @@ class Bins:
         if by is None:
             return self._sample_table(*counts_in(slots, bad, self.n_slots, weight))
         tables = {}
-        codes, values = pd.factorize(pd.Series(by), sort=True)
+        if len(by) != len(bad):
+            raise BinningError(f"binning {self.name!r}: {len(bad)} rows and {len(by)} values to tell them apart by")
+        codes, values = pd.factorize(pd.Series(by), sort=True, use_na_sentinel=False)
         for code, value in enumerate(values):
             rows = codes == code
             part = None if weight is None else weight[rows]
@@ -342,35 +359,53 @@ class Bins:
                 raise BinningError(f"binning {self.name!r}: there is a cut at {at:g} already")
             return self.with_cuts((*self.cuts, at), X, y, weight)
         levels = (at,) if isinstance(at, str) else tuple(at)
-        homes = {self._slot_of_level.get(level) for level in levels}
-        group = self.groups[homes.pop()] if len(homes) == 1 and None not in homes else ()
-        if not levels or not set(levels) < set(group):
-            raise BinningError(f"binning {self.name!r}: {', '.join(levels)!r} is not part of one group of levels")
+        group = next((group for group in self.groups if set(levels) < set(group)), ())
+        if not levels or not group:
+            raise BinningError(f"binning {self.name!r}: {list(levels)} is not part of one group of levels")
         rest = tuple(level for level in group if level not in levels)
         index = self.groups.index(group)
         return self.with_groups((*self.groups[:index], rest, levels, *self.groups[index + 1 :]), X, y, weight)
 
     def with_cuts(self, cuts: Sequence[float], X, y, weight=None) -> Bins:
-        """Bins at these cuts, with the counts of a sample. Raises BinningError for cuts that are not finite numbers."""
+        """Bins at these cuts, with the counts of the rows X (n,), y (n,) that the bins were fitted on.
+
+        A slot that was counted with a bin stays with it, if there still is that bin. Raises BinningError for cuts that
+        are not finite numbers, and for text.
+        """
+        if self.kind != "numeric":
+            raise BinningError(f"binning {self.name!r}: it holds text; give groups of levels, not cuts")
         cuts = checked_cuts(self.name, cuts)
-        own = tuple(OWN if isinstance(policy, int) else policy for policy in self.policies)
-        empty = (0.0,) * (len(cuts) + 1 + len(own))
-        return replace(self, cuts=cuts, goods=empty, bads=empty, policies=own, trend="").counted(X, y, weight)
+        spans = {span: i for i, span in enumerate(_spans(cuts))}
+        place = [spans.get(span) for span in _spans(self.cuts)]
+        policies = tuple(_moved(policy, place) for policy in self.policies)
+        empty = (0.0,) * (len(cuts) + 1 + len(policies))
+        blank = replace(self, cuts=cuts, goods=empty, bads=empty, policies=policies, trend="")
+        return replace(blank.counted(X, y, weight), bound=self.bound)
 
     def with_groups(self, groups: Sequence[Sequence[str]], X, y, weight=None) -> Bins:
         """Bins of these groups of levels, with the counts of a sample, in the order of their bad rates.
 
-        Raises BinningError when a level stands twice or a group is empty.
+        The group that holds the pool of rare levels stays the one of unseen levels. Raises BinningError when a level
+        stands twice or a group is empty, and for numbers.
         """
+        if self.kind != "category":
+            raise BinningError(f"binning {self.name!r}: it holds numbers; give cuts, not groups of levels")
         groups = checked_groups(self.name, groups)
-        own = tuple(OWN if isinstance(policy, int) else policy for policy in self.policies[:-1])
-        empty = (0.0,) * (len(groups) + len(own) + 1)
-        pooled = set() if self.other is None else set(self.groups[self.other])
-        counted = replace(
-            self, groups=groups, goods=empty, bads=empty, policies=(*own, NEUTRAL), other=None, trend=""
-        ).counted(X, y, weight).in_order()  # fmt: skip
-        home = [i for i, group in enumerate(counted.groups) if pooled and pooled <= set(group)]
-        return replace(counted, other=home[0], policies=(*own, home[0])) if home else counted
+        members = {frozenset(group): i for i, group in enumerate(groups)}
+        place = [members.get(frozenset(group)) for group in self.groups]
+        other = None
+        if self.other is not None:
+            pool = set(self.groups[self.other])
+            other = next((i for i, group in enumerate(groups) if pool <= set(group)), place[self.other])
+        *outside, unseen = (_moved(policy, place) for policy in self.policies)
+        if isinstance(self.unseen, int) and self.unseen == self.other:
+            unseen = NEUTRAL if other is None else other
+        unseen = NEUTRAL if unseen == OWN else unseen
+        empty = (0.0,) * (len(groups) + len(self.policies))
+        blank = replace(
+            self, groups=groups, goods=empty, bads=empty, policies=(*outside, unseen), other=other, trend=""
+        )
+        return replace(blank.counted(X, y, weight).in_order(), bound=self.bound)
 
     def with_policy(self, slot: str | float, policy: Policy) -> Bins:
         """The same bins where "missing", "unseen" or a special code gets its WOE in another way: see POLICIES."""
@@ -387,11 +422,11 @@ class Bins:
         return replace(self, policies=tuple(changed))
 
     def counted(self, X, y, weight=None) -> Bins:
-        """The same bins with the counts of another sample: values X (n,), outcomes y, 0/1 (n,)."""
+        """The same bins with the counts of another sample, values X (n,), outcomes y, 0/1 (n,), and no bound."""
         goods, bads = counts_in(self.assign(X), outcomes(self.name, X, y), self.n_slots, weight)
         regular = slice(0, self.n_regular)
         trend = shape_of(rate_of(goods[regular], bads[regular]))
-        return replace(self, goods=tuple(goods.tolist()), bads=tuple(bads.tolist()), trend=trend)
+        return replace(self, goods=tuple(goods.tolist()), bads=tuple(bads.tolist()), trend=trend, bound=None)
 
     def in_order(self) -> Bins:
         """The same groups of levels in the order of their bad rates; numbers stay as they are."""
@@ -447,6 +482,19 @@ class Bins:
         return cls(**rest, groups=groups)
 
 
+def _spans(cuts: tuple[float, ...]) -> list[tuple[float, float]]:
+    """Where each bin begins and ends."""
+    edges = (-np.inf, *cuts, np.inf)
+    return list(zip(edges, edges[1:], strict=False))
+
+
+def _moved(policy: Policy, place: list[int | None]) -> Policy:
+    """A policy where bins got other numbers: None in `place` for a bin that is no more."""
+    if not isinstance(policy, int):
+        return policy
+    return OWN if place[policy] is None else place[policy]
+
+
 def level_codes(values: np.ndarray | pd.Categorical) -> tuple[np.ndarray, np.ndarray]:
     """Codes (n,), -1 for missing, and the levels they stand for, object (levels,), each of which occurs."""
     if not isinstance(values, pd.Categorical):
@@ -480,16 +528,16 @@ def outcomes(name: str, values, bad) -> np.ndarray:
     return bad
 
 
-def checked_cuts(name: str, cuts: Sequence[float]) -> tuple[float, ...]:
-    """Cuts in order. Raises BinningError when one is not a finite number or stands twice."""
+def checked_cuts(name: str, cuts: Sequence[float], what: str = "cut") -> tuple[float, ...]:
+    """Cuts in order. Raises BinningError when one is not a finite number or stands twice; `what` is its name there."""
     for cut in cuts:
         number = isinstance(cut, int | float | np.number) and not isinstance(cut, bool) and np.isfinite(cut)
         if not number:
-            raise BinningError(f"binning {name!r}: the cut {cut!r} is not a finite number")
+            raise BinningError(f"binning {name!r}: the {what} {cut!r} is not a finite number")
     found = sorted(float(cut) for cut in cuts)
     for a, b in zip(found, found[1:], strict=False):
         if a == b:
-            raise BinningError(f"binning {name!r}: the cut {a:g} stands twice")
+            raise BinningError(f"binning {name!r}: the {what} {a:g} stands twice")
     return tuple(found)
 
 

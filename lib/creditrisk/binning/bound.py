@@ -19,10 +19,14 @@ from creditrisk.binning.search import SOME, Limits
 
 @dataclass(frozen=True)
 class Isotonic:
-    """Blocks of constant bad rate: the groups of rows at which they begin, and what their IV adds up to."""
+    """Blocks of constant bad rate: the groups of rows at which they begin, and what their IV adds up to.
+
+    `whole` is False when a block begins inside a group, where no cut may be: the bound is then out of reach.
+    """
 
     starts: np.ndarray
     iv: float
+    whole: bool
 
 
 def isotonics(goods, bads, totals: tuple[float, float], limits: Limits, trends: Sequence[str]) -> dict[str, Isotonic]:
@@ -53,7 +57,7 @@ def _isotonic(goods, bads, places, totals: tuple[float, float], trend: str) -> I
     with np.errstate(divide="ignore", invalid="ignore"):
         iv = (share_goods - share_bads) * (np.log(share_goods) - np.log(share_bads))
     starts = places[blocks[1:]]
-    return Isotonic(starts[starts >= 0], float(iv.sum()))
+    return Isotonic(starts[starts >= 0], float(iv.sum()), bool((starts >= 0).all()))
 
 
 def isotonic_bound(goods, bads, totals: tuple[float, float], limits: Limits, trend: str) -> float | None:
@@ -96,7 +100,8 @@ def _least(goods, bads, totals, limits: Limits) -> tuple[int, float]:
     """How many whole groups the first bin holds at least, and how many goods of the next, which has no bads."""
     g, b = np.cumsum(goods), np.cumsum(bads)
     rows = limits.min_share * sum(totals) * (1 - 1e-12)
-    enough = (g >= max(limits.min_goods, SOME)) & (b >= max(limits.min_bads, SOME)) & (g + b >= rows)
+    least_goods, least_bads = (max(least, SOME) * (1 - 1e-12) for least in (limits.min_goods, limits.min_bads))
+    enough = (g >= least_goods) & (b >= least_bads) & (g + b >= rows)
     if not enough.any():
         return len(goods) + 1, 0.0
     at = int(np.argmax(enough))

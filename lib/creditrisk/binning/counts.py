@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from creditrisk.binning.bins import level_codes, outcomes
+from creditrisk.binning.bins import checked_cuts, codes_of, counts_in, level_codes, outcomes
 from creditrisk.errors import BinningError
 
 
@@ -98,6 +98,9 @@ def partial_counts(
     weight = checked_weight(name, bad, weight)
     if isinstance(values, pd.Categorical) or np.asarray(values).dtype.kind not in "fiub":
         return _count_levels(name, values, bad, weight)
+    edges = tuple(float(edge) for edge in edges)
+    if edges != checked_cuts(name, edges, "edge"):
+        raise BinningError(f"counts of {name!r}: the edges {list(edges)} do not rise")
     return Ordered.of(np.asarray(values, dtype=np.float64), bad, weight, special).counts(name, edges)
 
 
@@ -139,24 +142,23 @@ def _count_levels(name: str, values: np.ndarray, bad: np.ndarray, weight: np.nda
     order = np.argsort(found.astype("str"), kind="stable") if len(found) else np.array([], dtype=np.int64)
     place = np.empty(len(found) + 1, dtype=np.int64)
     place[order], place[-1] = np.arange(len(found)), len(found)  # missing has code -1, the last
-    slots = place[codes]
-    rows = np.bincount(slots, weights=weight, minlength=len(found) + 1).astype(np.float64)
-    bads = np.bincount(slots, weights=bad if weight is None else bad * weight, minlength=len(found) + 1)
-    return Counts(name, "category", tuple((rows - bads).tolist()), tuple(bads.tolist()), levels=tuple(found[order]))
+    goods, bads = counts_in(place[codes], bad, len(found) + 1, weight)
+    return Counts(name, "category", tuple(goods.tolist()), tuple(bads.tolist()), levels=tuple(found[order]))
 
 
 @dataclass(frozen=True)
 class Ordered:
     """A number's values in order: counts between any two cuts are a difference of positions.
 
-    `values` are all regular values sorted, `bad_values` those of bads; `rows` and `bads` their running weights (one
-    more than values), None when every row weighs 1. `outside` are goods and bads of special codes, then missing,
-    float (codes + 1, 2).
+    `values` are all regular values sorted, `bad_values` those of bads. `rows` and `goods` are the running weights of
+    all rows and of goods over `values`, `bads` those over `bad_values` (each one longer), None when every row weighs 1.
+    `outside` are goods and bads of special codes, then missing, float (codes + 1, 2).
     """
 
     values: np.ndarray
     bad_values: np.ndarray
     rows: np.ndarray | None
+    goods: np.ndarray | None
     bads: np.ndarray | None
     special: tuple[float, ...]
     outside: np.ndarray
@@ -164,36 +166,40 @@ class Ordered:
     @classmethod
     def of(cls, values: np.ndarray, bad: np.ndarray, weight: np.ndarray | None, special) -> Ordered:
         """Sort once: `values` float64 (n,), `bad` 0/1 (n,), `weight` float64 (n,) or None."""
-        special = tuple(float(code) for code in special)
+        special, nothing = codes_of(special), np.empty((0, 2))
         if weight is None:
-            everything = cls(np.sort(values), np.sort(values[bad > 0]), None, None, special, np.empty((0, 2)))
-        else:
-            order = np.argsort(values, kind="stable")
-            order = order[weight[order] > 0]
-            values, bad, weight = values[order], bad[order], weight[order]
-            is_bad = bad > 0
-            everything = cls(
-                values, values[is_bad], _running(weight), _running(weight[is_bad]), special, np.empty((0, 2))
-            )
-        return everything._without(special)
+            return cls(np.sort(values), np.sort(values[bad > 0]), None, None, None, special, nothing)._without(special)
+        order = np.argsort(values, kind="stable")
+        order = order[weight[order] > 0]
+        values, bad, weight = values[order], bad[order], weight[order]
+        running = _running(weight), _running(weight * (1 - bad)), _running(weight[bad > 0])
+        return cls(values, values[bad > 0], *running, special, nothing)._without(special)
 
     def _without(self, special: tuple[float, ...]) -> Ordered:
         """Special codes and missing values (sorted to the end) taken out of the regular values and counted."""
         outside = []
         stay, stay_bads = np.ones(len(self.values), dtype=bool), np.ones(len(self.bad_values), dtype=bool)
         for value in (*special, np.nan):
-            a, b = np.searchsorted(self.values, value), np.searchsorted(self.values, value, "right")
-            c, d = np.searchsorted(self.bad_values, value), np.searchsorted(self.bad_values, value, "right")
-            rows = b - a if self.rows is None else self.rows[b] - self.rows[a]
-            bads = d - c if self.bads is None else self.bads[d] - self.bads[c]
-            outside.append((max(float(rows - bads), 0.0), float(bads)))
-            stay[a:b] = stay_bads[c:d] = False
-        rows, bads = self.rows, self.bads
+            rows = slice(*(int(np.searchsorted(self.values, value, side)) for side in ("left", "right")))
+            bads = slice(*(int(np.searchsorted(self.bad_values, value, side)) for side in ("left", "right")))
+            outside.append(self._counts(rows, bads))
+            stay[rows] = stay_bads[bads] = False
+        rows, goods, bads = self.rows, self.goods, self.bads
         if rows is not None:
-            rows, bads = _running(np.diff(rows)[stay]), _running(np.diff(bads)[stay_bads])
+            rows, goods = _running(np.diff(rows)[stay]), _running(np.diff(goods)[stay])
+            bads = _running(np.diff(bads)[stay_bads])
         values = self.values if stay.all() else self.values[stay]
         bad_values = self.bad_values if stay_bads.all() else self.bad_values[stay_bads]
-        return Ordered(values, bad_values, rows, bads, special, np.array(outside))
+        return Ordered(values, bad_values, rows, goods, bads, special, np.array(outside))
+
+    def _counts(self, rows: slice, bads: slice) -> tuple[float, float]:
+        """Goods and bads of the values at these positions, and of the bads' values at those."""
+        bad = self._sum(self.bads, bads)
+        return self._sum(self.rows, rows) - bad if self.goods is None else self._sum(self.goods, rows), bad
+
+    @staticmethod
+    def _sum(running: np.ndarray | None, part: slice) -> float:
+        return float(part.stop - part.start if running is None else running[part.stop] - running[part.start])
 
     @cached_property
     def firsts(self) -> np.ndarray:
@@ -201,37 +207,47 @@ class Ordered:
         fresh = np.flatnonzero(self.values[1:] != self.values[:-1]) + 1
         return np.concatenate([[0], fresh]) if len(self.values) else fresh
 
-    def upto(self, cuts, side: str = "left") -> tuple[np.ndarray, np.ndarray]:
-        """Rows and bads below each cut (with those at it when side is "right"), float64 (cuts,) each."""
-        at, bad_at = np.searchsorted(self.values, cuts, side), np.searchsorted(self.bad_values, cuts, side)
-        rows = at.astype(np.float64) if self.rows is None else self.rows[at]
-        return rows, bad_at.astype(np.float64) if self.bads is None else self.bads[bad_at]
-
     def between(self, edges) -> tuple[np.ndarray, np.ndarray]:
         """Goods and bads between the edges, float64 (edges + 1,) each."""
-        rows, bads = self.upto(np.asarray(edges, dtype=np.float64))
-        all_rows, all_bads = self.totals
-        rows, bads = np.diff([0.0, *rows, all_rows]), np.diff([0.0, *bads, all_bads])
-        goods = rows - bads
-        if self.rows is not None:  # differences of running sums of weights leave dust
-            goods[goods < 1e-12 * all_rows] = 0.0
-            bads[bads < 1e-12 * all_rows] = 0.0
-        return goods, bads
+        edges = np.asarray(edges, dtype=np.float64)
+        return self._at(np.searchsorted(self.values, edges), np.searchsorted(self.bad_values, edges))
+
+    def _at(self, places: np.ndarray, bad_places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Goods and bads between these positions of `values` and of `bad_values`."""
+        ends = np.concatenate([[0], places, [len(self.values)]])
+        bad_ends = np.concatenate([[0], bad_places, [len(self.bad_values)]])
+        bads = np.diff(bad_ends if self.bads is None else self.bads[bad_ends]).astype(np.float64)
+        return (np.diff(ends) - bads, bads) if self.goods is None else (np.diff(self.goods[ends]), bads)
 
     def counts(self, name: str, edges) -> Counts:
         """Goods and bads between the edges, and outside the regular values."""
         goods, bads = self.between(edges)
         outside_goods, outside_bads = self.outside.T.tolist()
         return Counts(
-            name, "numeric", (*goods.tolist(), *outside_goods), (*bads.tolist(), *outside_bads), edges=tuple(edges),
-            special=self.special,
+            name, "numeric", (*goods.tolist(), *outside_goods), (*bads.tolist(), *outside_bads),
+            edges=tuple(map(float, edges)), special=self.special,
         )  # fmt: skip
 
-    @property
+    @cached_property
     def totals(self) -> tuple[float, float]:
-        """Rows and bads of the regular values."""
-        rows = len(self.values) if self.rows is None else self.rows[-1]
-        return float(rows), float(len(self.bad_values) if self.bads is None else self.bads[-1])
+        """Goods and bads of all rows, those outside the regular values too."""
+        goods, bads = self.between(())
+        outside_goods, outside_bads = self.outside.sum(axis=0)
+        return float(goods[0] + outside_goods), float(bads[0] + outside_bads)
+
+    @property
+    def separates(self) -> bool:
+        """Whether all goods lie below all bads, or above."""
+        if not len(self.bad_values):
+            return False
+        first, last = self.bad_values[0], np.nextafter(self.bad_values[-1], np.inf)
+        below, above = self.between([first])[0], self.between([last])[0]
+        return bool((below[1] == 0 and below[0] > 0) or (above[0] == 0 and above[1] > 0))
+
+    @property
+    def weight(self) -> float:
+        """Rows (or weight) of the regular values."""
+        return float(len(self.values) if self.rows is None else self.rows[-1])
 
     def edges(self, limit: int) -> tuple[float, ...]:
         """See `pre_bin_edges`; rows count by their weight."""
@@ -265,12 +281,20 @@ class Ordered:
         begin[0], begin[1::2], begin[2::2] = 0, low, high
         bad_begin = np.empty(len(begin), dtype=np.int64)
         bad_begin[0::2], bad_begin[1::2] = np.append(bad_at, len(self.bad_values)), bad_at
-        ends, bad_ends = np.append(begin, len(self.values)), np.append(bad_begin, len(self.bad_values))
-        rows = np.diff(ends if self.rows is None else self.rows[ends])
-        bads = np.diff(bad_ends if self.bads is None else self.bads[bad_ends])
-        keep = np.diff(ends) > 0
-        goods, bads = np.maximum(rows - bads, 0.0)[keep], bads[keep].astype(np.float64)
-        return goods, bads, self.values[begin[keep]]
+        goods, bads = (counts[1:] for counts in self._at(begin, bad_begin))
+        keep = np.diff(np.append(begin, len(self.values))) > 0
+        return goods[keep], bads[keep], self.values[begin[keep]]
+
+    def inside(self, low: float, high: float, most: int) -> np.ndarray:
+        """Up to `most` values strictly between two others, at equal steps of rows (or weight)."""
+        a, b = int(np.searchsorted(self.values, low, "right")), int(np.searchsorted(self.values, high))
+        steps = np.linspace(0, 1, most)
+        if a >= b:
+            return self.values[:0]
+        if self.rows is None:
+            return self.values[np.minimum(a + (steps * (b - a)).astype(np.int64), b - 1)]
+        wanted = self.rows[a] + steps * (self.rows[b] - self.rows[a])
+        return self.values[np.clip(np.searchsorted(self.rows, wanted, "right") - 1, a, b - 1)]
 
     def after(self, rows: np.ndarray) -> np.ndarray:
         """The first value with at least so many rows (or weight) below it, (some,); none beyond the last value."""
@@ -281,7 +305,7 @@ class Ordered:
 
     def before(self, rows: np.ndarray) -> np.ndarray:
         """The last value with at least so many rows (or weight) from it on, (some,)."""
-        rows = self.totals[0] - rows
+        rows = self.weight - rows
         at = np.floor(rows + 1e-9).astype(np.int64) if self.rows is None else (
             np.searchsorted(self.rows, rows + 1e-9, "right") - 1
         )  # fmt: skip

@@ -10,7 +10,7 @@ from numbers import Number
 import numpy as np
 import pandas as pd
 
-from creditrisk.binning.bins import NEUTRAL, OWN, POLICIES, Bins, Policy, outcomes, rate_of, shape_of
+from creditrisk.binning.bins import NEUTRAL, OWN, POLICIES, Bins, Policy, codes_of, outcomes, rate_of, shape_of
 from creditrisk.binning.bound import isotonic_bound, isotonics
 from creditrisk.binning.counts import Counts, Ordered, checked_weight, partial_counts
 from creditrisk.binning.levels import bins_of_levels
@@ -20,6 +20,7 @@ from creditrisk.errors import BinningError
 MIN_OUTSIDE = 30.0
 """Rows that missing values or a special code need for a WOE of their own; with fewer they are neutral by default."""
 MISSING = ("auto", "similar", *POLICIES)
+LEAK = "its values tell goods and bads apart without fail; is it known only after the outcome?"
 _ROUNDS = 12
 _AROUND = 6  # places looked at to either side of a cut, in each round of refinement
 
@@ -52,20 +53,19 @@ def fit_bins(
     made contradict the limits. A variable that cannot be cut is one bin, with a BinningWarning that says why.
     """
     values = values if isinstance(values, pd.Categorical) else np.asarray(values)
-    bad = _two_classes(name, values, bad)
-    weight = checked_weight(name, bad, weight)
+    bad, weight = _two_classes(name, values, bad, weight)
     limits = limits or Limits()
     if is_text(values):
         counts = partial_counts(name, values, bad, weight=weight)
         return from_counts(counts, limits=limits, trend=trend, missing=missing)
-    if weight is not None:
-        _two_classes(name, values[weight > 0], bad[weight > 0])
     _check_options(name, trend, missing)
     ordered = Ordered.of(values.astype(np.float64, copy=False), bad, weight, special)
     if not refine:
-        counts = ordered.counts(name, _edges(ordered, limits))
+        counts = ordered.counts(name, _with_must(ordered.edges(limits.max_pre_bins), limits))
         return from_counts(counts, limits=limits, trend=trend, missing=missing)
     bins, unmet = _best_bins(name, ordered, limits, trend)
+    if bins.n_regular == 1 and not unmet and ordered.separates:
+        unmet = LEAK
     return with_policies(_settled(bins, unmet, limits, min(len(ordered.firsts), 2)), missing)
 
 
@@ -80,8 +80,8 @@ def bins_at(
     share a level, and text where numbers are, or the other way round.
     """
     values = values if isinstance(values, pd.Categorical) else np.asarray(values)
-    bad = _two_classes(name, values, bad)
-    weight = checked_weight(name, bad, weight)
+    bad, weight = _two_classes(name, values, bad, weight)
+    _check_options(name, trend, missing)
     grouped = any(not isinstance(one, int | float | np.number) for one in at)
     if is_text(values):
         if not grouped:
@@ -91,10 +91,10 @@ def bins_at(
     if grouped:
         raise BinningError(f"binning {name!r}: it holds numbers; give cuts, not groups of levels")
     values = values.astype(np.float64, copy=False)
-    special = tuple(float(code) for code in special)
+    special = codes_of(special)
     blank = Bins(name, "numeric", (0.0,) * (len(special) + 2), (0.0,) * (len(special) + 2), special=special)
     ordered = Ordered.of(values, bad, weight, special)
-    bound = isotonic_bound(*ordered.groups()[:2], _totals(ordered), Limits(min_share=0.0), trend)
+    bound = isotonic_bound(*ordered.groups()[:2], ordered.totals, Limits(min_share=0.0), trend)
     return replace(with_policies(blank.with_cuts(at, values, bad, weight), missing), bound=bound)
 
 
@@ -127,13 +127,16 @@ def _check_options(name: str, trend: str, missing: Policy) -> None:
         raise BinningError(f"binning {name!r}: missing is {missing!r}; it must be one of {', '.join(MISSING)}")
 
 
-def _two_classes(name: str, values, bad) -> np.ndarray:
+def _two_classes(name: str, values, bad, weight) -> tuple[np.ndarray, np.ndarray | None]:
+    """Outcomes and weights, checked: there are rows of both classes."""
     bad = outcomes(name, values, bad)
-    if not len(bad):
+    weight = checked_weight(name, bad, weight)
+    counted = bad if weight is None else bad[weight > 0]
+    if not len(counted):
         raise BinningError(f"binning {name!r}: there are no rows")
-    if bad.min() == bad.max():
-        raise BinningError(f"binning {name!r}: every row is {'bad' if bad[0] else 'good'}; both classes are needed")
-    return bad
+    if counted.min() == counted.max():
+        raise BinningError(f"binning {name!r}: every row is {'bad' if counted[0] else 'good'}; both classes are needed")
+    return bad, weight
 
 
 # --- Numbers ----------------------------------------------------------------------------------------------------------
@@ -149,7 +152,8 @@ def _search(counts: Counts, limits: Limits, trend: str) -> Found:
     goods, bads, edges = np.array(counts.goods), np.array(counts.bads), np.array(counts.edges)
     starts: Sequence[int] = (0,)
     unmet = ""
-    if size > 1 and goods[:size].sum() + bads[:size].sum():
+    if goods[:size].sum() + bads[:size].sum():
+        _check_must(counts, limits)
         must = np.flatnonzero(np.isin(edges, limits.must_cut)) + 1
         found = best_binning(
             goods[:size], bads[:size], counts.totals, limits, trend, must=must, never=_barred(edges, limits)
@@ -159,6 +163,15 @@ def _search(counts: Counts, limits: Limits, trend: str) -> Found:
     sums = [np.concatenate([np.add.reduceat(x[:size], starts), x[size:]]) for x in (goods, bads)]
     trend = shape_of(rate_of(*sums)[: len(starts)])
     return _numeric(counts.name, cuts, *sums, counts.special, trend), unmet
+
+
+def _check_must(counts: Counts, limits: Limits) -> None:
+    for cut in limits.must_cut:
+        if cut not in counts.edges:
+            raise BinningError(
+                f"binning {counts.name!r}: a bin must begin at {cut:g}, but the counts have no edge there; count with "
+                "that edge"
+            )
 
 
 def _numeric(name, cuts, goods, bads, special, trend: str) -> Bins:
@@ -173,7 +186,7 @@ def _settled(bins: Bins, unmet: str, limits: Limits, values: int) -> Bins:
 
     `values` is how many distinct values (at most two are told apart) the variable has.
     """
-    if unmet and (limits.must_cut or limits.max_share < 1):
+    if unmet and unmet != LEAK and (limits.must_cut or limits.max_share < 1):
         raise BinningError(f"binning {bins.name!r}: {unmet}")
     why = {0: "there is no regular value", 1: "all its values are the same"}.get(values)
     if why or unmet:
@@ -181,24 +194,20 @@ def _settled(bins: Bins, unmet: str, limits: Limits, values: int) -> Bins:
     return bins
 
 
-def _with_must(edges: tuple[float, ...], limits: Limits) -> tuple[float, ...]:
+def _with_must(edges: Sequence[float], limits: Limits) -> tuple[float, ...]:
     """Pre-bin edges, with the cuts that must be made and the ends of where none may be made among them."""
-    asked = {float(cut) for cut in limits.must_cut}
-    for one in limits.never_cut:
-        if not isinstance(one, float | int):
-            asked |= set(map(float, one))
-    return tuple(sorted({*edges, *asked})) if asked else edges
+    asked = [float(cut) for cut in limits.must_cut] + [end for one in limits.never_cut for end in np.ravel(one)]
+    return tuple(sorted({*edges, *(float(end) for end in asked if np.isfinite(end))}))
 
 
 def _barred(edges: np.ndarray, limits: Limits) -> np.ndarray:
     """Pre-bins at which no bin may begin."""
     barred = np.zeros(len(edges), dtype=bool)
     for one in limits.never_cut:
-        if isinstance(one, float | int):
+        if np.ndim(one) == 0:
             barred |= edges == one
         else:
-            low, high = one
-            barred |= (edges > low) & (edges < high)
+            barred |= (edges > one[0]) & (edges < one[1])
     return np.flatnonzero(barred) + 1
 
 
@@ -212,13 +221,13 @@ def _best_bins(name: str, ordered: Ordered, limits: Limits, trend: str) -> Found
     if trend not in _DIRECTIONS or len(ordered.firsts) < 2:
         return _searched(name, ordered, _edges(ordered, limits), limits, trend)
     goods, bads, values = ordered.groups()
-    blocks = isotonics(goods, bads, _totals(ordered), limits, _DIRECTIONS[trend])
+    blocks = isotonics(goods, bads, ordered.totals, limits, _DIRECTIONS[trend])
     best: Found | None = None
     for direction, found in sorted(blocks.items(), key=lambda item: -item[1].iv):
         if best and not best[1] and _regular_iv(best[0]) >= found.iv:
             break
         cuts = values[found.starts]
-        bins = _of_blocks(name, ordered, cuts, limits, direction)
+        bins = _of_blocks(name, ordered, cuts, limits, direction) if found.whole else None
         tried = (bins, "") if bins else _searched(name, ordered, _edges(ordered, limits, cuts), limits, direction)
         best = tried if best is None or (not tried[1], tried[0].iv) > (not best[1], best[0].iv) else best
     bound = max(found.iv for found in blocks.values())
@@ -228,21 +237,15 @@ def _best_bins(name: str, ordered: Ordered, limits: Limits, trend: str) -> Found
 _DIRECTIONS = {"auto": ("ascending", "descending"), "ascending": ("ascending",), "descending": ("descending",)}
 
 
-def _totals(ordered: Ordered) -> tuple[float, float]:
-    """Goods and bads of all rows."""
-    rows, bads = ordered.totals
-    outside = ordered.outside.sum(axis=0)
-    return float(rows - bads + outside[0]), float(bads + outside[1])
-
-
 def _of_blocks(name: str, ordered: Ordered, cuts: np.ndarray, limits: Limits, trend: str) -> Bins | None:
     """The best bins that begin where blocks of isotonic regression begin, if they satisfy all limits."""
     if limits.must_cut or limits.never_cut or not np.isfinite(cuts).all():
         return None
     goods, bads = ordered.between(cuts)
-    totals = _totals(ordered)
+    totals = ordered.totals
     if len(goods) > limits.max_bins:
-        starts = best_binning(goods, bads, totals, Limits(max_bins=limits.max_bins, min_share=0.0), trend).starts
+        free = Limits(max_bins=limits.max_bins, min_share=0.0, min_goods=0.0, min_bads=0.0)
+        starts = best_binning(goods, bads, totals, free, trend).starts
         goods, bads = np.add.reduceat(goods, starts), np.add.reduceat(bads, starts)
         cuts = cuts[np.array(starts[1:], dtype=np.int64) - 1]
     if len(goods) < 2 or not holds(goods, bads, totals, limits, trend):
@@ -253,12 +256,23 @@ def _of_blocks(name: str, ordered: Ordered, cuts: np.ndarray, limits: Limits, tr
 
 
 def _edges(ordered: Ordered, limits: Limits, blocks: np.ndarray | None = None) -> tuple[float, ...]:
-    """Pre-bin edges of a first search: every value when there are few; else `blocks`, and where least sizes are met."""
-    if blocks is None or len(ordered.firsts) <= limits.max_pre_bins:
-        return _with_must(ordered.edges(limits.max_pre_bins), limits)
-    steps = np.arange(1, min(1 / max(limits.min_share, 1e-9), 25)) * limits.min_share * sum(_totals(ordered))
-    sized = np.concatenate([blocks, ordered.after(steps), ordered.before(steps)])
-    return _with_must(tuple(np.unique(sized[np.isfinite(sized)]).tolist()), limits)
+    """Pre-bin edges of a first search: every value when there are few; else `blocks`, and where sizes are just met.
+
+    Without blocks, or with limits that may need a cut inside a block, edges at equal counts as well.
+    """
+    few = len(ordered.firsts) <= limits.max_pre_bins
+    awkward = limits.max_share < 1 or limits.min_difference or limits.must_cut or limits.never_cut
+    found = [] if blocks is None or few else [blocks]
+    if not found or awkward:
+        found.append(np.array(ordered.edges(limits.max_pre_bins)))
+    if few:
+        return _with_must(found[0].tolist(), limits)
+    everything = sum(ordered.totals)
+    for share in {limits.min_share, limits.max_share} - {0.0, 1.0}:
+        steps = np.arange(1, min(1 / share, 25)) * share * everything
+        found += [ordered.after(steps), ordered.before(steps)]
+    edges = np.unique(np.concatenate(found))
+    return _with_must(edges[np.isfinite(edges)].tolist(), limits)
 
 
 def _searched(name: str, ordered: Ordered, edges: tuple[float, ...], limits: Limits, trend: str) -> Found:
@@ -272,7 +286,7 @@ def _searched(name: str, ordered: Ordered, edges: tuple[float, ...], limits: Lim
         closer = _around(ordered, grid, bins.cuts)
         if not len(np.setdiff1d(closer, grid)):
             break
-        closer = _with_must(tuple(closer.tolist()), limits)
+        closer = _with_must(closer.tolist(), limits)
         grid = np.array([-np.inf, *closer, np.inf])
         found, _ = _search(ordered.counts(name, closer), limits, trend)
         bins = found if found.iv > bins.iv else bins
@@ -287,12 +301,8 @@ def _around(ordered: Ordered, grid: np.ndarray, cuts: Sequence[float]) -> np.nda
     """Each cut, its neighbours on the grid, and some of the observed values between them."""
     places = np.searchsorted(grid, cuts)
     closer = [grid[places - 1], np.array(cuts), grid[places + 1]]
-    for ends in (places, places + 1):
-        lows = np.searchsorted(ordered.values, grid[ends - 1], "right")
-        highs = np.searchsorted(ordered.values, grid[ends], "left")
-        for low, high in zip(lows, highs, strict=True):
-            if low < high:
-                closer.append(ordered.values[np.linspace(low, high - 1, _AROUND).astype(np.int64)])
+    for end in (*places, *(places + 1)):
+        closer.append(ordered.inside(grid[end - 1], grid[end], _AROUND))
     found = np.unique(np.concatenate(closer))
     return found[np.isfinite(found)]
 
@@ -328,7 +338,7 @@ def _similar(bins: Bins) -> Policy:
 
 def column_values(column: pd.Series) -> np.ndarray | pd.Categorical:
     """A column as bins read it: float64 with NaN missing, or a Categorical of text; both (n,)."""
-    if pd.api.types.is_numeric_dtype(column.dtype):
+    if pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
     codes, found = pd.factorize(column)
     if column.dtype == object and len(found) and all(isinstance(v, Number) for v in found):

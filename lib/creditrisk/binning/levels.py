@@ -46,6 +46,8 @@ def bins_of_levels(counts: Counts, limits: Limits) -> tuple[Bins, str]:
         )
         starts, unmet = begin[list(found.starts)], found.unmet and f"no binning has {found.unmet}"
         bound = isotonic_bound(goods, bads, counts.totals, limits, "ascending")
+        if ((goods == 0) | (bads == 0)).all() and len(starts) == 1:
+            unmet = "its levels tell goods and bads apart without fail; is it known only after the outcome?"
     elif size > 1:
         unmet = f"each of its {size} levels has fewer than {limits.rare_rows:g} rows"
     if len(starts):

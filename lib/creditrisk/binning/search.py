@@ -56,8 +56,17 @@ class Limits:
         for name, holds in checks.items():
             if not holds:
                 raise BinningError(f"{name} is {getattr(self, name)!r}, which is outside its range")
+        for name, pair in (("must_cut", False), ("never_cut", True)):
+            for one in getattr(self, name):
+                if not _is_number(one) and not (pair and np.shape(one) == (2,) and all(map(_is_number, one))):
+                    raise BinningError(f"{name} holds {one!r}; it takes numbers{' and pairs of numbers' * pair}")
+        object.__setattr__(self, "max_bins", int(self.max_bins))
         if self.min_share > self.max_share:
             raise BinningError(f"min_share {self.min_share:g} is above max_share {self.max_share:g}")
+
+
+def _is_number(one) -> bool:
+    return isinstance(one, int | float | np.number) and not isinstance(one, bool) and one == one
 
 
 @dataclass(frozen=True)
@@ -125,8 +134,8 @@ class _Problem:
             iv = (share_g - share_b) * (np.log(share_g) - np.log(share_b))
             rate = b / (g + b)
         fits = (
-            (g >= limits.min_goods)
-            & (b >= limits.min_bads)
+            (g >= limits.min_goods * (1 - _EVEN))
+            & (b >= limits.min_bads * (1 - _EVEN))
             & (g + b > 0)
             & (g + b >= limits.min_share * everything * (1 - _EVEN))
             & (g + b <= limits.max_share * everything * (1 + _EVEN))
@@ -208,9 +217,13 @@ class _Problem:
         With `falling`, rates are counted from the other side: all signs are turned.
         """
         rate = -self.rate if falling else self.rate
+        dust = _EVEN * np.abs(rate)  # what rounding leaves of equal rates of weighted rows
         if not self.step:
-            return rate, rate
-        return np.nextafter(rate - self.step + _EVEN, np.inf), np.nextafter(rate + self.step - _EVEN, -np.inf)
+            return rate - dust, rate + dust
+        below, above = rate - self.step + _EVEN, rate + self.step - _EVEN
+        return np.minimum(np.nextafter(below, np.inf), rate - dust), np.maximum(
+            np.nextafter(above, -np.inf), rate + dust
+        )
 
     def _back(self, best: np.ndarray, k: int, i: int, j: int, up: bool | None) -> tuple[int, ...]:
         """Where the bins begin that reached best[j, k, i]."""
@@ -233,14 +246,15 @@ def holds(goods: np.ndarray, bads: np.ndarray, totals: tuple[float, float], limi
     `trend` is "ascending" or "descending".
     """
     count, everything = goods + bads, sum(totals)
-    steps = np.diff(rate_of(goods, bads)) * (1 if trend == "ascending" else -1)
+    rates = rate_of(goods, bads)
+    steps = np.diff(rates) * (1 if trend == "ascending" else -1)
     return bool(
         len(goods) <= limits.max_bins
-        and (goods >= max(limits.min_goods, SOME)).all()
-        and (bads >= max(limits.min_bads, SOME)).all()
+        and (goods >= max(limits.min_goods, SOME) * (1 - _EVEN)).all()
+        and (bads >= max(limits.min_bads, SOME) * (1 - _EVEN)).all()
         and (count >= limits.min_share * everything * (1 - _EVEN)).all()
         and (count <= limits.max_share * everything * (1 + _EVEN)).all()
-        and (steps > 0).all()
+        and (steps > _EVEN * rates[1:]).all()
         and (steps >= limits.min_difference - _EVEN).all()
     )
 
@@ -258,8 +272,8 @@ def _why(goods, bads, totals, limits: Limits, trend: str, must, never) -> str:
     """Which constraint cannot hold: alone if one cannot, else a smallest set that cannot hold together."""
     values = goods.sum() + bads.sum()
     words = {
-        "min_goods": f"at least {limits.min_goods:.3g} goods in each bin (there are {goods.sum():,.10g})",
-        "min_bads": f"at least {limits.min_bads:.3g} bads in each bin (there are {bads.sum():,.10g})",
+        "min_goods": f"at least {_number(limits.min_goods)} goods in each bin (there are {goods.sum():,.10g})",
+        "min_bads": f"at least {_number(limits.min_bads)} bads in each bin (there are {bads.sum():,.10g})",
         "min_share": f"at least {limits.min_share:.3g} of all rows in each bin (there are {values / sum(totals):.3g})",
         "max_share": f"at most {limits.max_share:.3g} of all rows in each bin",
         "max_bins": f"at most {limits.max_bins} bins",
@@ -288,6 +302,10 @@ def _why(goods, bads, totals, limits: Limits, trend: str, must, never) -> str:
         if not feasible(rest):
             culprits = rest
     return " together with ".join(words[name] for name in culprits)
+
+
+def _number(least: float) -> str:
+    return "some" if least <= SOME else f"{least:.3g}"
 
 
 _FREE = Limits(max_bins=1, min_share=0.0, min_goods=0.0, min_bads=0.0)

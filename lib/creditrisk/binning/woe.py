@@ -120,7 +120,8 @@ class WOETransformer(TransformerMixin, BaseEstimator):
     def _fit_one(self, name, column: pd.Series, bad, weight, *, cuts=None, groups=None, trend, special, missing, **own):
         values = column_values(column)
         if cuts is not None or groups is not None:
-            return bins_at(name, values, bad, cuts if groups is None else groups, special=special, weight=weight)
+            at = cuts if groups is None else groups
+            return bins_at(name, values, bad, at, special=special, weight=weight, missing=missing, trend=trend)
         limits = Limits(**{"max_bins": self.max_bins, "min_share": self.min_bin_share} | own)
         return fit_bins(
             name, values, bad, trend=trend, special=special, limits=limits, missing=missing, weight=weight,
@@ -173,7 +174,9 @@ class WOETransformer(TransformerMixin, BaseEstimator):
         gaps = pd.isna(y)
         if gaps.any():
             raise BinningError(f"the target is missing in row {int(np.argmax(gaps)) + 1} ({int(gaps.sum()):,} rows)")
-        ends = (y.min(), y.max()) if y.dtype.kind in "biu" else (0, 0)  # quicker than sorting millions of outcomes
+        ends = (
+            (y.min(), y.max()) if y.dtype.kind in "biu" and len(y) else (0, 0)
+        )  # quicker than sorting millions of outcomes
         two = ends[0] < ends[1] and ((y == ends[0]) | (y == ends[1])).all()
         classes = np.array(ends) if two else np.unique(y)
         if len(classes) != 2:
@@ -183,6 +186,8 @@ class WOETransformer(TransformerMixin, BaseEstimator):
 
 def _checked_values(bins: Bins, column: pd.Series):
     values = column_values(column)
+    if not is_text(values) and bins.kind == "category" and not bins.groups:  # it was empty in training: all is unseen
+        return pd.Categorical(np.where(np.isnan(values), None, "a number"))
     if is_text(values) == (bins.kind == "numeric") and column.notna().any():
         wanted = "numbers" if bins.kind == "numeric" else "text"
         raise BinningError(f"the column {bins.name!r} was fitted as {wanted}, but holds {column.dtype}")

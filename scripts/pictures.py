@@ -1,4 +1,4 @@
-"""Takes the README's pictures: the page, the newest training report, and its comparison of attempts.
+"""Takes the README's pictures: the page, the newest training report, its comparison of attempts, the binning bench.
 
     python scripts/pictures.py                      start the page with the current settings, take the pictures, stop
     python scripts/pictures.py --url http://...     take the page that is running
@@ -10,10 +10,13 @@ Needs a finished `creditrisk train` and Chromium. Nothing is saved to the predic
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -21,6 +24,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from creditrisk.runs import list_runs
@@ -52,6 +56,8 @@ def main() -> None:
     with nullcontext(arguments.url) if arguments.url else running_page() as url, open_browser() as browser:
         take_page(browser, url, arguments.set, arguments.out / "page.png")
         take_report(browser, _newest_report(), arguments.out)
+        with tempfile.TemporaryDirectory() as folder, running_lab(Path(folder)) as lab:
+            take_bench(browser, lab, arguments.out / "bench.png")
     for picture in sorted(arguments.out.glob("*.png")):
         size = picture.stat().st_size
         print(f"{picture}: {size // 1000} kB")
@@ -84,6 +90,35 @@ def running_page() -> Iterator[str]:
         server.wait(timeout=30)
 
 
+@contextmanager
+def running_lab(folder: Path) -> Iterator[str]:
+    """JupyterLab on a copy of the binning notebook, with nobody's settings, stopped at the end."""
+    shutil.copy(PICTURES.parents[1] / "notebooks" / "binning.ipynb", folder)
+    quiet = folder / "jupyterlab_settings_dir" / "@jupyterlab" / "apputils-extension"
+    quiet.mkdir(parents=True)
+    told = {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True}
+    (quiet / "notification.jupyterlab-settings").write_text(json.dumps(told))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    own = ("JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR", "JUPYTER_CONFIG_DIR")
+    program = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--IdentityProvider.token="]
+    program += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}"]
+    program += ["--LabApp.expose_app_in_browser=True"]
+    environment = os.environ | {name: str(folder / name.lower()) for name in own}
+    environment |= {"CREDITRISK_HOME": str(folder), "CREDITRISK_ARTIFACTS": str(folder / "artifacts")}
+    server = subprocess.Popen(
+        program, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait(f"{url}/api", server)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
 def _wait(address: str, server: subprocess.Popen) -> None:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and server.poll() is None:
@@ -92,7 +127,7 @@ def _wait(address: str, server: subprocess.Popen) -> None:
             return
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
-    sys.exit("the page did not start; run `creditrisk dashboard` to see why")
+    sys.exit(f"{address} did not answer; run `creditrisk dashboard` or `make lab` to see why")
 
 
 @contextmanager
@@ -135,6 +170,32 @@ def take_report(browser: Browser, report: Path, folder: Path) -> None:
     clip = {"x": 0, "y": begin["y"] - 16, "width": 1100, "height": end["y"] - begin["y"]}
     page.screenshot(path=folder / "comparison.png", full_page=True, clip=clip)
     page.close()
+
+
+def take_bench(browser: Browser, url: str, out: Path) -> None:
+    """Write a PNG of the binning bench after an edit: a split that makes a bin of the largest loans."""
+    page = browser.new_page(viewport={"width": WIDTH, "height": 2200})
+    page.set_default_timeout(PATIENCE * 1000)
+    page.goto(f"{url}/doc/tree/binning.ipynb")
+    page.wait_for_function("window.jupyterapp?.shell.currentWidget?.context?.isReady")
+    page.evaluate(
+        "async () => { const {commands, shell} = window.jupyterapp;"
+        "await shell.currentWidget.context.sessionContext.ready; commands.execute('notebook:run-all-cells'); }"
+    )
+    page.locator(".cr-bench .bqplot .bar").first.wait_for(state="attached")
+    page.get_by_label("Variable", exact=True).select_option("Loan amount")
+    page.locator(".cr-bin:visible").last.click()
+    page.get_by_label("Split at").fill("25000000")
+    page.get_by_role("button", name="Split", exact=True).click()
+    page.get_by_label("Reason for the change").fill("the largest loans are priced on their own")
+    page.get_by_label("Your name").fill("An analyst")
+    page.get_by_role("button", name="Save 1 change").click()
+    page.locator("[data-cr=saved]").get_by_text("1 in the file").wait_for()
+    page.wait_for_timeout(1_000)
+    page.locator(".cr-bench").screenshot(path=out)
+    Image.open(out).quantize(128).save(out, optimize=True)
+    page.evaluate("window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown()")
+    page.close(run_before_unload=False)
 
 
 def _fill(page: Page, texts: list[str] | None) -> None:

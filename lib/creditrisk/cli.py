@@ -1,4 +1,4 @@
-"""The command line: creditrisk train | score | drift | run | runs | sample | serve | dashboard.
+"""The command line: creditrisk train | score | drift | binning | run | runs | sample | serve | dashboard.
 
 What is slow to import (papermill, pandas, uvicorn) is imported in the commands: --help answers at once.
 """
@@ -29,6 +29,7 @@ WHAT = {
     "train": "train models on a book of loans and write them to artifacts/",
     "score": "score a file of applications and log the predictions",
     "drift": "hold recent predictions against the training baseline",
+    "binning": "report the bins of every variable, as the analyst's bench in notebooks/ shows them",
 }
 
 

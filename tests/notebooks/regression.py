@@ -23,6 +23,7 @@ SMOKE = {
     "train": {"rows": 4_000, "trials": 2},
     "score": {"model": "v2"},
     "drift": {"model": "v2", "window": 500},
+    "binning": {"rows": 4_000},
     "risk": {},
 }
 """The chain and its parameters: training first, then what needs a trained model; the page has none."""

@@ -88,7 +88,8 @@ def hold_order(bins: Bins, X, y, weight=None) -> Bins:
 
 
 def side_by_side(bins: Bins, X, y, weight=None) -> pd.DataFrame:
-    """The training table beside another sample's, values X (n,) and outcomes y, 0/1 (n,), one row for each slot.
+    """The training table beside another sample's, values X (n,) and outcomes y, 0/1 (n,), one row for each slot
+    that holds rows of either; the index is the slot.
 
     Columns: bin, count, count_share, goods, bads, bad_rate, bad_rate_low, bad_rate_high (95%), woe, iv, p_next (that
     this regular bin and the next have the same bad rate), alike (p_next above ALIKE), test_count, test_count_share,
@@ -124,4 +125,4 @@ def side_by_side(bins: Bins, X, y, weight=None) -> pd.DataFrame:
             "reverses": np.isin(np.arange(bins.n_slots), reversals(bins, test_goods, test_bads)),
         }
     )
-    return table[(count > 0) | (test_count > 0)].reset_index(drop=True)
+    return table.rename_axis("slot")[(count > 0) | (test_count > 0)]

@@ -21,6 +21,8 @@ MIN_OUTSIDE = 30.0
 """Rows that missing values or a special code need for a WOE of their own; with fewer they are neutral by default."""
 MISSING = ("auto", "similar", *POLICIES)
 LEAK = "its values tell goods and bads apart without fail; is it known only after the outcome?"
+CLOSE = 0.01
+"""Share of the bound that a first search may leave before a finer one is made."""
 _ROUNDS = 12
 _AROUND = 6  # places looked at to either side of a cut, in each round of refinement
 
@@ -71,13 +73,13 @@ def fit_bins(
 
 def bins_at(
     name: str, values: np.ndarray, bad: np.ndarray, at: Sequence, *, special: Sequence[float] = (),
-    weight: np.ndarray | None = None, missing: Policy = "auto", trend: str = "auto",
+    weight: np.ndarray | None = None, missing: Policy = "auto", trend: str = "auto", limits: Limits | None = None,
 ) -> Bins:  # fmt: skip
     """Bins at given cuts (of a number) or of given groups of levels, with the counts of a sample and no search.
 
     Levels that are in no group count as unseen. `values`, `bad`, `weight`, `special` and `missing` are those of
-    `fit_bins`; the certificate is about `trend`. Raises BinningError for cuts that are no finite numbers, groups that
-    share a level, and text where numbers are, or the other way round.
+    `fit_bins`; the certificate is about `trend` and `limits`, to which the bins need not keep. Raises BinningError for
+    cuts that are no finite numbers, groups that share a level, and text where numbers are, or the other way round.
     """
     values = values if isinstance(values, pd.Categorical) else np.asarray(values)
     bad, weight = _two_classes(name, values, bad, weight)
@@ -94,7 +96,7 @@ def bins_at(
     special = codes_of(special)
     blank = Bins(name, "numeric", (0.0,) * (len(special) + 2), (0.0,) * (len(special) + 2), special=special)
     ordered = Ordered.of(values, bad, weight, special)
-    bound = isotonic_bound(*ordered.groups()[:2], ordered.totals, Limits(min_share=0.0), trend)
+    bound = isotonic_bound(*ordered.groups()[:2], ordered.totals, limits or Limits(), trend)
     return replace(with_policies(blank.with_cuts(at, values, bad, weight), missing), bound=bound)
 
 
@@ -219,7 +221,8 @@ def _best_bins(name: str, ordered: Ordered, limits: Limits, trend: str) -> Found
     around the blocks and at the least sizes, and then looks ever closer around the cuts it found.
     """
     if trend not in _DIRECTIONS or len(ordered.firsts) < 2:
-        return _searched(name, ordered, _edges(ordered, limits), limits, trend)
+        edges = _edges(ordered, limits, ordered.edges(limits.max_pre_bins))
+        return _searched(name, ordered, edges, limits, trend)
     goods, bads, values = ordered.groups()
     blocks = isotonics(goods, bads, ordered.totals, limits, _DIRECTIONS[trend])
     best: Found | None = None
@@ -227,9 +230,9 @@ def _best_bins(name: str, ordered: Ordered, limits: Limits, trend: str) -> Found
         if best and not best[1] and _regular_iv(best[0]) >= found.iv:
             break
         cuts = values[found.starts]
-        bins = _of_blocks(name, ordered, cuts, limits, direction) if found.whole else None
-        tried = (bins, "") if bins else _searched(name, ordered, _edges(ordered, limits, cuts), limits, direction)
-        best = tried if best is None or (not tried[1], tried[0].iv) > (not best[1], best[0].iv) else best
+        bins = _of_blocks(name, ordered, cuts, limits, direction) if found.whole and np.isfinite(found.iv) else None
+        tried = (bins, "") if bins else _within_limits(name, ordered, cuts, limits, direction, found.iv)
+        best = tried if best is None or _rank(tried) > _rank(best) else best
     bound = max(found.iv for found in blocks.values())
     return replace(best[0], bound=bound if np.isfinite(bound) else None), best[1]
 
@@ -255,19 +258,33 @@ def _of_blocks(name: str, ordered: Ordered, cuts: np.ndarray, limits: Limits, tr
     return _numeric(name, cuts.tolist(), *counts, ordered.special, trend)
 
 
-def _edges(ordered: Ordered, limits: Limits, blocks: np.ndarray | None = None) -> tuple[float, ...]:
-    """Pre-bin edges of a first search: every value when there are few; else `blocks`, and where sizes are just met.
+def _rank(found: Found) -> tuple[bool, float]:
+    """What makes a binning better: that it satisfies the limits, then its IV."""
+    return not found[1], _regular_iv(found[0])
 
-    Without blocks, or with limits that may need a cut inside a block, edges at equal counts as well.
+
+def _within_limits(name: str, ordered: Ordered, blocks: np.ndarray, limits: Limits, trend: str, bound: float) -> Found:
+    """The best bins where limits keep blocks of isotonic regression from being bins.
+
+    First on the blocks and where least sizes are just met; where that leaves more than CLOSE to the bound, or a limit
+    may need cuts elsewhere, on edges at equal counts as well.
     """
     few = len(ordered.firsts) <= limits.max_pre_bins
     awkward = limits.max_share < 1 or limits.min_difference or limits.must_cut or limits.never_cut
-    found = [] if blocks is None or few else [blocks]
-    if not found or awkward:
-        found.append(np.array(ordered.edges(limits.max_pre_bins)))
-    if few:
-        return _with_must(found[0].tolist(), limits)
-    everything = sum(ordered.totals)
+    found = None
+    if not few and not awkward:
+        found = _searched(name, ordered, _edges(ordered, limits, blocks), limits, trend)
+        if not found[1] and _regular_iv(found[0]) >= (1 - CLOSE) * bound:
+            return found
+    again = _searched(name, ordered, _edges(ordered, limits, blocks, ordered.edges(limits.max_pre_bins)), limits, trend)
+    return max((one for one in (found, again) if one), key=_rank)
+
+
+def _edges(ordered: Ordered, limits: Limits, *also: Sequence[float]) -> tuple[float, ...]:
+    """Pre-bin edges of a search: every value when there are few; else `also`, and where sizes are just met."""
+    if len(ordered.firsts) <= limits.max_pre_bins:
+        return _with_must(ordered.edges(limits.max_pre_bins), limits)
+    found, everything = [np.asarray(edges) for edges in also], sum(ordered.totals)
     for share in {limits.min_share, limits.max_share} - {0.0, 1.0}:
         steps = np.arange(1, min(1 / share, 25)) * share * everything
         found += [ordered.after(steps), ordered.before(steps)]

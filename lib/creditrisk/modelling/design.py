@@ -108,7 +108,7 @@ def fit_column(
     if override and override.missing is not None:
         fixed["missing"] = override.missing
     if override and override.bins is not None:
-        return override.fitted(values, bad, **fixed)
+        return override.fitted(values, bad, limits=replace(limits, **own), **fixed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BinningWarning)  # a variable that cannot be cut leaves by its IV
         return fit_bins(name, values, bad, limits=replace(limits, **own), **fixed)

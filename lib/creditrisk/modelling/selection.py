@@ -10,6 +10,9 @@ import pandas as pd
 from creditrisk.binning.overrides import NONE, Overrides
 from creditrisk.data.portfolio import Portfolio
 
+MAX_VIF, MIN_IV = 10.0, 0.02
+"""The most collinearity a column may have, and the least information value of a scorecard variable."""
+
 
 def variance_inflation(matrix: np.ndarray) -> np.ndarray:
     """VIF of each column, float64 (columns,): the diagonal of the inverse correlation matrix.
@@ -33,7 +36,7 @@ def variance_inflation(matrix: np.ndarray) -> np.ndarray:
 
 def drop_collinear(
     frame: pd.DataFrame, names: list[str], keep_last: Collection[str], keep_longest: Collection[str] = (), *,
-    keep: Collection[str] = (), limit: float = 10.0,
+    keep: Collection[str] = (), limit: float = MAX_VIF,
 ) -> pd.DataFrame:  # fmt: skip
     """Drop the numeric column with the highest VIF until none is above `limit`.
 
@@ -68,7 +71,7 @@ def drop_collinear(
 
 
 def select(
-    frame: pd.DataFrame, iv: pd.Series, book: Portfolio, *, max_vif: float = 10.0, min_iv: float = 0.02,
+    frame: pd.DataFrame, iv: pd.Series, book: Portfolio, *, max_vif: float = MAX_VIF, min_iv: float = MIN_IV,
     overrides: Overrides = NONE,
 ) -> pd.DataFrame:  # fmt: skip
     """What happens to every column of the book, one row each, in the order of the rules.

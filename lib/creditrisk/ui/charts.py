@@ -75,6 +75,143 @@ def bin_charts(bins: Sequence[Bins], book: Portfolio, columns: int = 2) -> Image
     return _png(figure, "Share of rows and bad rate by bin")
 
 
+def side_by_side_charts(
+    bins: Sequence[Bins],
+    tables: Sequence[pd.DataFrame],
+    book: Portfolio,
+    *,
+    names: tuple[str, str] = ("training", "test"),
+    columns: int = 2,
+) -> Image:
+    """Share of rows (bars) and bad rate (points with 95% intervals) over the bins, of training and another sample.
+
+    `tables` are those of creditrisk.binning.evidence.side_by_side, one for each of `bins`; `names` are of the samples.
+    """
+    rows = -(-len(bins) // columns)
+    figure, axes = _figure(2.5 * rows + 0.3, columns, rows)
+    samples = (
+        ("count_share", "bad_rate", "bad_rate_low", "bad_rate_high", GRID, BLUE, "o", "-", -1),
+        ("test_count_share", "test_bad_rate", "test_low", "test_high", "#f6e3d3", ORANGE, "D", "--", 1),
+    )
+    for axis, variable, table in zip(axes, bins, tables, strict=False):
+        places = np.arange(len(table))
+        regular = table["bin"].isin(variable.labels()[: variable.n_regular]).to_numpy()
+        rate = axis.twinx()
+        for name, (share, bad_rate, low, high, light, dark, marker, line, side) in zip(names, samples, strict=True):
+            axis.bar(places + 0.2 * side, table[share], 0.38, color=light)
+            at, seen = places + 0.1 * side, table[bad_rate]
+            rate.plot(at[regular], seen[regular], color=dark, linestyle=line, linewidth=1.2)
+            spread = np.clip([seen - table[low], table[high] - seen], 0, None)
+            rate.errorbar(at, seen, spread, fmt=marker, color=dark, markersize=3.5, linewidth=0.9, label=name)
+        _style_bins(axis, rate, table["bin"], _title(variable, book))
+    _hide(axes[len(bins) :])
+    handles, labels = rate.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper right", ncols=2, fontsize=7, frameon=False, labelcolor=SOFT)
+    figure.supylabel("share of rows (bars, left axis), bad rate (points, right axis)", fontsize=7, color=SOFT)
+    return _png(figure, f"Share of rows and bad rate by bin, {names[0]} against {names[1]}")
+
+
+def woe_charts(bins: Sequence[Bins], book: Portfolio, columns: int = 2) -> Image:
+    """WOE of each bin: to the right safer than the book, to the left riskier."""
+    rows = -(-len(bins) // columns)
+    figure, axes = _figure(1.9 * rows, columns, rows)
+    reach = max(float(np.abs(variable.woe).max()) for variable in bins) * 1.25 or 1.0
+    for axis, variable in zip(axes, bins, strict=False):
+        table = variable.table().iloc[::-1]
+        colours = [BLUE if woe >= 0 else ORANGE for woe in table["woe"]]
+        bars = axis.barh(range(len(table)), table["woe"], color=colours, height=0.7)
+        axis.bar_label(bars, [f"{woe:+.2f}" for woe in table["woe"]], fontsize=6, color=SOFT, padding=2)
+        axis.axvline(0, color=SOFT, linewidth=0.8)
+        axis.set_xlim(-reach, reach)
+        axis.set_xticks([])
+        axis.set_yticks(range(len(table)), [_cut(label) for label in table["bin"]], fontsize=6)
+        axis.set_title(_title(variable, book), fontsize=9, loc="left")
+    _hide(axes[len(bins) :])
+    figure.supxlabel("WOE: above 0 (blue) safer than the book, below 0 (orange) riskier", fontsize=7, color=SOFT)
+    return _png(figure, "WOE by bin")
+
+
+FEWEST = 30
+"""A bad rate of fewer rows than this in a period is not drawn: it says nothing."""
+
+
+def rates_over_time(
+    bins: Sequence[Bins], tables: Sequence[pd.DataFrame], book: Portfolio, *, marked: str = "", columns: int = 2
+) -> Image:
+    """Bad rate of each regular bin by period: lines that keep their order are a binning that holds.
+
+    `tables` are those of Bins.table(X, y, by=periods), one for each of `bins`; the dashed line stands before the period
+    `marked`, such as the first of the test rows. A number at the end of each line is that of the bin, from 1.
+    """
+    rows = -(-len(bins) // columns)
+    figure, axes = _figure(2.3 * rows + 0.2, columns, rows)
+    for axis, variable, table in zip(axes, bins, tables, strict=False):
+        periods = list(dict.fromkeys(table["by"]))
+        steps = np.linspace(0.4, 1.0, max(variable.n_regular, 2))
+        risk = np.argsort(np.argsort(-variable.woe[: variable.n_regular]))  # the riskiest bin is drawn darkest
+        ends = []
+        for k, label in enumerate(variable.labels()[: variable.n_regular]):
+            rates = table[(table["bin"] == label) & (table["count"] >= FEWEST)].set_index("by")["bad_rate"]
+            line = rates.reindex(periods).to_numpy()
+            colour = _shade(BLUE, steps[risk[k]])
+            axis.plot(range(len(periods)), line, color=colour, linewidth=1.3, marker="o", markersize=2)
+            last = np.flatnonzero(~np.isnan(line))
+            if len(last):
+                ends.append((float(line[last[-1]]), str(k + 1), colour))
+        _end_labels(axis, ends, len(periods) - 1)
+        if marked in periods[1:]:
+            axis.axvline(periods.index(marked) - 0.5, color=ORANGE, linewidth=1, linestyle="--")
+        every = -(-len(periods) // 6)
+        axis.set_xticks(range(0, len(periods), every), [str(p) for p in periods[::every]], fontsize=7)
+        axis.set_xlim(-0.3, len(periods) - 0.3)
+        axis.set_ylim(bottom=0)
+        axis.yaxis.set_major_formatter(_percent)
+        axis.set_title(_title(variable, book), fontsize=9, loc="left")
+    _hide(axes[len(bins) :])
+    note = ", dashed: test rows from here on" if marked else ""
+    figure.supylabel(f"bad rate by bin (numbered){note}", fontsize=7, color=SOFT)
+    return _png(figure, "Bad rate by bin over time")
+
+
+def _end_labels(axis, ends: list[tuple[float, str, str]], at: int) -> None:
+    """The number of each line at its end, pushed apart where lines end close together."""
+    low, high = axis.get_ylim()
+    gap, place = (high - min(low, 0)) * 0.065, -np.inf
+    for rate, number, colour in sorted(ends):
+        place = max(rate, place + gap)
+        axis.annotate(
+            number, (at, rate), (at + 0.25, place), textcoords="data", fontsize=6.5, color=colour, va="center",
+            annotation_clip=False,
+        )  # fmt: skip
+
+
+def _shade(colour: str, strength: float) -> tuple[float, float, float]:
+    """The colour mixed with white; 1 is the colour itself."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    return tuple(1 - strength * (1 - part) for part in parts)
+
+
+def _title(variable: Bins, book: Portfolio) -> str:
+    return f"{book.columns[variable.name].label or variable.name}: IV {variable.iv:.3f}"
+
+
+def _style_bins(axis, rate, labels: Sequence[str], title: str) -> None:
+    """Shares on the left axis, bad rates on the right one, bins below."""
+    rate.set_ylim(bottom=0)
+    rate.spines[["top"]].set_visible(False)
+    rate.spines[["left", "bottom", "right"]].set_color(GRID)
+    for one in (axis, rate):
+        one.tick_params(colors=SOFT, labelsize=7)
+        one.yaxis.set_major_formatter(_percent)
+    axis.set_xticks(range(len(labels)), [_cut(label) for label in labels], rotation=30, ha="right", fontsize=6)
+    axis.set_title(title, fontsize=9, loc="left")
+
+
+def _hide(axes) -> None:
+    for axis in axes:
+        axis.set_visible(False)
+
+
 def calibration_chart(parts: dict[str, tuple[np.ndarray, np.ndarray]], groups: int = 10) -> Image:
     """Observed bad rate against mean PD in equal groups of rows, on logarithmic axes; parts are name -> (bad, pd)."""
     figure, axes = _figure(3.2, len(parts))

@@ -61,7 +61,7 @@ lint: $(READY)
 	@$(BIN)/lint-imports --no-cache > .lint-imports.log || { cat .lint-imports.log; exit 1; }; rm -f .lint-imports.log
 
 lab: $(READY) ## open the notebooks in JupyterLab
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks
 
 dashboard: $(READY) ## the page, on http://127.0.0.1:8866
 	$(BIN)/creditrisk dashboard

@@ -29,7 +29,7 @@ WHAT = {
     "train": "train models on a book of loans and write them to artifacts/",
     "score": "score a file of applications and log the predictions",
     "drift": "hold recent predictions against the training baseline",
-    "binning": "report the bins of every variable, as the analyst's bench in notebooks/ shows them",
+    "binning": "report the bins of every variable; the bench itself is notebooks/binning.ipynb",
 }
 
 

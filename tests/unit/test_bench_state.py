@@ -717,3 +717,24 @@ def test_an_empty_bin_is_drawn_as_nothing(file):
     assert isinstance(version.bins, Bins) and 4 not in version.table.index
     assert charts.side_by_side_charts([version.bins], [version.table], RETAIL).data
     assert charts.woe_charts([version.bins], RETAIL).data
+
+
+def test_an_edit_that_costs_much_is_said_apart(bench):
+    name = max(bench.rows, key=lambda row: row.bins).name
+    bench.choose(name)
+    while bench.version().bins.n_regular > 1:
+        bench.merge(0, 1)
+    assert any("information value is gone" in note.text for note in bench.notes)
+
+
+def test_a_name_takes_its_complaint_away_and_the_report_has_every_bin(bench):
+    name = max(bench.rows, key=lambda row: row.bins).name
+    bench.choose(name)
+    bench.merge(0, 1)
+    assert not bench.save("") and "by" in bench.errors
+    bench.named()
+    assert "by" not in bench.errors
+    bench.explain("too thin")
+    assert bench.decisions()["reason"].tolist() == ["too thin"]
+    table = bench.bins_table()
+    assert set(table["variable"]) == {row.name for row in bench.rows} and (table["count"].sum() > 0)

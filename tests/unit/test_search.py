@@ -359,7 +359,7 @@ def test_another_trend_is_refused_instead_of_taken_for_one_of_ours(trend):
     ],
 )  # fmt: skip
 def test_a_limit_out_of_its_range_is_refused_by_name(wrong):
-    with pytest.raises(BinningError, match=f"{next(iter(wrong))} is .*outside its range"):
+    with pytest.raises(BinningError, match=f"{next(iter(wrong))} is .*it must be "):
         Limits(**wrong)
 
 

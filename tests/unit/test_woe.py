@@ -144,14 +144,15 @@ def test_whole_weights_are_rows_that_occur_more_than_once(frame):
 def test_the_greater_of_two_classes_is_bad(frame):
     X, bad = frame
     expected = WOETransformer().fit(X, bad).bins_
-    texts, whole = np.where(bad, "late", "good"), pd.Series(bad, index=X.index)
-    for y in (bad.astype(bool), texts, whole, whole.astype("Int64"), whole.to_frame(), bad[:, None], bad * 7.5 - 1):
+    whole = pd.Series(bad, index=X.index)
+    for y in (bad.astype(bool), whole, whole.astype("Int64"), whole.to_frame(), bad[:, None], bad * 7.5 - 1):
         assert WOETransformer().fit(X, y).bins_ == expected
 
 
 @pytest.mark.parametrize(
     "change, message",
     [
+        (lambda y: np.where(y, "bad", "good"), "the target is text or dates; give 1 for bad and 0 for good"),
         (lambda y: y[:-1], "X has 2000 rows and y has shape"),
         (lambda y: np.where(np.arange(2_000) == 4, np.nan, y), r"the target is missing in row 5 \(1 rows\)"),
         (lambda y: pd.Series(y).astype("Int64").where(pd.Series(y) == 0), "the target is missing in row"),
@@ -236,7 +237,7 @@ def test_what_missing_is_worth_holds_for_given_cuts_too(frame):
         ({"special": {"age": (1,)}}, "there is no column 'age'"),
         ({"options": {"Score": {"max_bins": 2}}}, "there is no column 'Score'"),
         ({"options": {"score": {"max_bin": 2}}}, "column 'score': unknown option 'max_bin'; allowed: .*'max_bins'"),
-        ({"options": {"score": {"max_bins": 0}}}, "max_bins is 0, which is outside its range"),
+        ({"options": {"score": {"max_bins": 0}}}, "max_bins is 0; it must be a whole number of 1 or more"),
         ({"options": {"score": {"min_share": 0.9, "max_share": 0.1}}}, "min_share 0.9 is above max_share 0.1"),
         ({"options": {"score": {"trend": "up"}}}, "'score': trend is 'up'; it must be one of auto, ascending"),
         ({"options": {"score": {"missing": "mean"}}}, "'score': missing is 'mean'"),
@@ -248,7 +249,10 @@ def test_what_missing_is_worth_holds_for_given_cuts_too(frame):
         ({"options": {"home": {"must_cut": [1]}}}, "'home': must_cut and never_cut are values of a number"),
         ({"options": {"home": {"cuts": [1]}}}, "'home': it holds text; give groups of levels, not cuts"),
         ({"options": {"score": {"groups": [["a"]]}}}, "'score': it holds numbers; give cuts, not groups"),
-        ({"options": {"score": {"must_cut": [50], "never_cut": [50]}}}, "must be made together with .* must not be"),
+        (
+            {"options": {"score": {"must_cut": [50], "never_cut": [50]}}},
+            "must be made \\(50\\) together with .* must not be made \\(50\\)",
+        ),
     ],
 )
 def test_an_option_that_cannot_be_is_refused_with_its_column(parameters, message, frame):

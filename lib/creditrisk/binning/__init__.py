@@ -7,6 +7,7 @@ from importlib import import_module
 
 _HOMES = {
     "Bins": "bins",
+    "BinningError": "bins",
     "BinningWarning": "fit",
     "Counts": "counts",
     "Limits": "search",

@@ -91,7 +91,7 @@ def counts_in(
 
 def codes_of(special) -> tuple[float, ...]:
     """Special codes as floats, each once; NaN is no code but a missing value."""
-    return tuple(dict.fromkeys(float(code) for code in special if code == code))
+    return tuple(dict.fromkeys(float(code) for code in np.ravel(special) if code == code))
 
 
 @dataclass(frozen=True)
@@ -285,7 +285,7 @@ class Bins:
         return regular + [f"code {code:g}" for code in self.special] + ["missing"]
 
     def table(self, X=None, y=None, *, by=None, weight=None) -> pd.DataFrame:
-        """The binning table: one row for each slot that holds rows.
+        """The binning table: one row for each regular bin, and for each other slot that holds rows.
 
         Without arguments, of the training sample. With values X (n,) and outcomes y, 0/1 (n,), of that sample: `woe`
         stays what a model uses, `woe_observed` is the sample's own, and slots that only training filled are shown
@@ -319,7 +319,8 @@ class Bins:
 
     def _table(self, goods, bads, iv, also: np.ndarray | None = None) -> pd.DataFrame:
         count = goods + bads
-        shown = np.flatnonzero((count > 0) if also is None else (count > 0) | also)
+        held = (count > 0) | (np.arange(self.n_slots) < self.n_regular)
+        shown = np.flatnonzero(held if also is None else held | also)
         share = count / count.sum() if count.sum() else np.zeros(len(count))
         table = {
             "bin": np.array(self.labels(), dtype=object),

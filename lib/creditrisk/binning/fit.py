@@ -14,7 +14,7 @@ from creditrisk.binning.bins import NEUTRAL, OWN, POLICIES, Bins, Policy, codes_
 from creditrisk.binning.bound import isotonic_bound, isotonics
 from creditrisk.binning.counts import Counts, Ordered, checked_weight, partial_counts
 from creditrisk.binning.levels import bins_of_levels
-from creditrisk.binning.search import TRENDS, Limits, best_binning, holds
+from creditrisk.binning.search import MUST, NEVER, TRENDS, Limits, best_binning, holds
 from creditrisk.errors import BinningError
 
 MIN_OUTSIDE = 30.0
@@ -28,7 +28,7 @@ _AROUND = 6  # places looked at to either side of a cut, in each round of refine
 
 
 class BinningWarning(UserWarning):
-    """A variable was binned in one bin, with the reason."""
+    """A variable was binned in one bin, with the reason; or given bins leave rows or levels out."""
 
 
 def fit_bins(
@@ -58,6 +58,8 @@ def fit_bins(
     bad, weight = _two_classes(name, values, bad, weight)
     limits = limits or Limits()
     if is_text(values):
+        if len(codes_of(special)):
+            raise BinningError(f"binning {name!r}: special codes are numbers; a level has a group of its own")
         counts = partial_counts(name, values, bad, weight=weight)
         return from_counts(counts, limits=limits, trend=trend, missing=missing)
     _check_options(name, trend, missing)
@@ -68,7 +70,7 @@ def fit_bins(
     bins, unmet = _best_bins(name, ordered, limits, trend)
     if bins.n_regular == 1 and not unmet and ordered.separates:
         unmet = LEAK
-    return with_policies(_settled(bins, unmet, limits, min(len(ordered.firsts), 2)), missing)
+    return with_policies(_settled(bins, unmet, limits, trend, min(len(ordered.firsts), 2)), missing)
 
 
 def bins_at(
@@ -89,7 +91,10 @@ def bins_at(
         if not grouped:
             raise BinningError(f"binning {name!r}: it holds text; give groups of levels, not cuts")
         blank = Bins(name, "category", (0.0, 0.0), (0.0, 0.0))
-        return with_policies(blank.with_groups(at, values, bad, weight), missing)
+        bins = blank.with_groups(at, values, bad, weight)
+        counts = partial_counts(name, values, bad, weight=weight)
+        bound = bins_of_levels(counts, limits or Limits())[0].bound
+        return _looked_at(replace(with_policies(bins, missing), bound=bound), counts.levels)
     if grouped:
         raise BinningError(f"binning {name!r}: it holds numbers; give cuts, not groups of levels")
     values = values.astype(np.float64, copy=False)
@@ -97,7 +102,25 @@ def bins_at(
     blank = Bins(name, "numeric", (0.0,) * (len(special) + 2), (0.0,) * (len(special) + 2), special=special)
     ordered = Ordered.of(values, bad, weight, special)
     bound = isotonic_bound(*ordered.groups()[:2], ordered.totals, limits or Limits(), trend)
-    return replace(with_policies(blank.with_cuts(at, values, bad, weight), missing), bound=bound)
+    return _looked_at(replace(with_policies(blank.with_cuts(at, values, bad, weight), missing), bound=bound))
+
+
+def _looked_at(bins: Bins, levels: Sequence[str] = ()) -> Bins:
+    """The bins, with a BinningWarning for bins that hold no rows, and for levels of the sample that are in no group."""
+    count = np.array(bins.goods) + np.array(bins.bads)
+    labels = bins.labels()
+    empty = [labels[k] for k in range(bins.n_regular) if not count[k]]
+    if empty:
+        _warn(f"{bins.name!r}: no row is in {'; '.join(empty)}, so its WOE is 0")
+    forgotten = sorted(set(levels) - {level for group in bins.groups for level in group})
+    if forgotten:
+        share = count[-1] / count.sum()
+        _warn(f"{bins.name!r}: {', '.join(forgotten)} ({share:.1%} of the rows) are in no group, so their WOE is 0")
+    return bins
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, BinningWarning, stacklevel=4)
 
 
 def from_counts(counts: Counts, *, limits: Limits | None = None, trend: str = "auto", missing: Policy = "auto") -> Bins:
@@ -115,11 +138,11 @@ def from_counts(counts: Counts, *, limits: Limits | None = None, trend: str = "a
         )
     if counts.kind == "category":
         bins, unmet = bins_of_levels(counts, limits)
-        return with_policies(_settled(bins, unmet, limits, min(counts.n_regular, 2)), missing)
+        return with_policies(_settled(bins, unmet, limits, trend, min(counts.n_regular, 2)), missing)
     bins, unmet = _search(counts, limits, trend)
     goods, bads = np.array(counts.goods[: counts.n_regular]), np.array(counts.bads[: counts.n_regular])
     bins = replace(bins, bound=isotonic_bound(goods, bads, counts.totals, limits, trend))
-    return with_policies(_settled(bins, unmet, limits, min(int((goods + bads > 0).sum()), 2)), missing)
+    return with_policies(_settled(bins, unmet, limits, trend, min(int((goods + bads > 0).sum()), 2)), missing)
 
 
 def _check_options(name: str, trend: str, missing: Policy) -> None:
@@ -160,11 +183,19 @@ def _search(counts: Counts, limits: Limits, trend: str) -> Found:
         found = best_binning(
             goods[:size], bads[:size], counts.totals, limits, trend, must=must, never=_barred(edges, limits)
         )
-        starts, unmet = found.starts, found.unmet and f"no binning has {found.unmet}"
+        starts, unmet = found.starts, found.unmet and f"no binning has {_named(found.unmet, limits)}"
     cuts = [float(edges[start - 1]) for start in starts[1:]]
     sums = [np.concatenate([np.add.reduceat(x[:size], starts), x[size:]]) for x in (goods, bads)]
     trend = shape_of(rate_of(*sums)[: len(starts)])
     return _numeric(counts.name, cuts, *sums, counts.special, trend), unmet
+
+
+def _named(unmet: str, limits: Limits) -> str:
+    """What cannot hold, with the values that were asked for."""
+    for words, asked in ((MUST, limits.must_cut), (NEVER, limits.never_cut)):
+        values = ", ".join(f"{one:g}" if np.ndim(one) == 0 else f"{one[0]:g} to {one[1]:g}" for one in asked)
+        unmet = unmet.replace(words, f"{words} ({values})")
+    return unmet
 
 
 def _check_must(counts: Counts, limits: Limits) -> None:
@@ -183,13 +214,15 @@ def _numeric(name, cuts, goods, bads, special, trend: str) -> Bins:
     )  # fmt: skip
 
 
-def _settled(bins: Bins, unmet: str, limits: Limits, values: int) -> Bins:
+def _settled(bins: Bins, unmet: str, limits: Limits, trend: str, values: int) -> Bins:
     """The bins; or the error, where cuts were demanded that cannot be made; or a warning, where none could be.
 
     `values` is how many distinct values (at most two are told apart) the variable has.
     """
-    if unmet and unmet != LEAK and (limits.must_cut or limits.max_share < 1):
+    if unmet.startswith("no binning") and (limits.must_cut or limits.max_share < 1):
         raise BinningError(f"binning {bins.name!r}: {unmet}")
+    if not unmet and bins.n_regular == 1 and limits.max_bins > 1:
+        unmet = f"no cut keeps to trend {trend} and the limits"
     why = {0: "there is no regular value", 1: "all its values are the same"}.get(values)
     if why or unmet:
         warnings.warn(f"{bins.name!r} is one bin: {why or unmet}", BinningWarning, stacklevel=4)

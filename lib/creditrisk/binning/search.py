@@ -17,6 +17,7 @@ from creditrisk.binning.bins import rate_of, shape_of
 from creditrisk.errors import BinningError
 
 TRENDS = ("auto", "ascending", "descending", "peak", "valley", "none")
+MUST, NEVER = "the cuts that must be made", "the cuts that must not be made"
 SOME = 1e-9  # goods and bads a bin needs in any case: without either its IV would be infinite
 _EVEN = 1e-12  # relative error of shares and of rate differences: a bin of exactly 5% is large enough
 
@@ -43,19 +44,24 @@ class Limits:
     max_pre_bins: int = 64
 
     def __post_init__(self) -> None:
-        checks = {
-            "max_bins": self.max_bins >= 1 and self.max_bins == int(self.max_bins),
-            "min_share": 0 <= self.min_share <= 1,
-            "max_share": 0 < self.max_share <= 1,
-            "min_goods": self.min_goods >= 0,
-            "min_bads": self.min_bads >= 0,
-            "min_difference": 0 <= self.min_difference < 1,
-            "rare_rows": self.rare_rows >= 0,
-            "max_pre_bins": self.max_pre_bins >= 2,
+        ranges = {
+            "max_bins": (1, np.inf, "a whole number of 1 or more"),
+            "min_share": (0, 1, "a share from 0 to 1"),
+            "max_share": (1e-300, 1, "a share above 0, at most 1"),
+            "min_goods": (0, np.inf, "a number of 0 or more"),
+            "min_bads": (0, np.inf, "a number of 0 or more"),
+            "min_difference": (0, 1 - 1e-12, "a share from 0, below 1"),
+            "rare_rows": (0, np.inf, "a number of 0 or more"),
+            "max_pre_bins": (2, np.inf, "a whole number of 2 or more"),
         }
-        for name, holds in checks.items():
-            if not holds:
-                raise BinningError(f"{name} is {getattr(self, name)!r}, which is outside its range")
+        for name, (low, high, what) in ranges.items():
+            value = getattr(self, name)
+            whole = what.startswith("a whole")
+            if not _is_number(value) or not low <= value <= high or (whole and value != int(value)):
+                raise BinningError(f"{name} is {value!r}; it must be {what}")
+        for name in ("must_cut", "never_cut"):
+            if isinstance(getattr(self, name), str) or not hasattr(getattr(self, name), "__len__"):
+                raise BinningError(f"{name} is {getattr(self, name)!r}; it must be a list of numbers")
         for name, pair in (("must_cut", False), ("never_cut", True)):
             for one in getattr(self, name):
                 if not _is_number(one) and not (pair and np.shape(one) == (2,) and all(map(_is_number, one))):
@@ -281,9 +287,9 @@ def _why(goods, bads, totals, limits: Limits, trend: str, must, never) -> str:
         "trend": f"trend {trend}",
     }
     if len(must):
-        words["must"] = "the cuts that must be made"
+        words["must"] = MUST
     if len(never):
-        words["never"] = "the cuts that must not be made"
+        words["never"] = NEVER
 
     def feasible(names: Sequence[str]) -> bool:
         kept = {name: getattr(limits, name) for name in names if hasattr(limits, name)}

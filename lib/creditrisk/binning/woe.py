@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from numbers import Integral, Real
+from numbers import Integral, Number, Real
 
 import numpy as np
 import pandas as pd
@@ -171,6 +171,8 @@ class WOETransformer(TransformerMixin, BaseEstimator):
             y = y.ravel()
         if y.ndim != 1 or len(y) != rows:
             raise BinningError(f"X has {rows} rows and y has shape {y.shape}; as many outcomes as rows are needed")
+        if y.dtype.kind not in "biuf" and not all(isinstance(one, Number) or pd.isna(one) for one in pd.unique(y)):
+            raise BinningError("the target is text or dates; give 1 for bad and 0 for good")
         gaps = pd.isna(y)
         if gaps.any():
             raise BinningError(f"the target is missing in row {int(np.argmax(gaps)) + 1} ({int(gaps.sum()):,} rows)")

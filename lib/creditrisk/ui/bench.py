@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PAGE = 15
 """Variables shown at once; more are on further pages."""
 NO_LEVELS = "a group of its own"
-USES = [("by selection", ""), ("forced in", "in"), ("forced out", "out")]
+USES = [("by selection", ""), ("forced in", "in"), ("forced out, of the trees too", "out")]
 ENTER_SECONDS = 1.0  # in which a text that follows its Enter arrives
 
 
@@ -463,6 +463,7 @@ class SavingView:
         self.by = widgets.Text(description="Your name", placeholder="kept with each change")
         self.save = widgets.Button(description="Save", button_style="primary")
         self.save.on_click(lambda _: bench.save(self.by.value))
+        self.by.observe(lambda change: bench.named() if change["new"].strip() else None, "value")
         self._field = _classed(widgets.VBox([self.by, self._problem]), "cr-field")
         head = widgets.HTML("<h3>Changes to save</h3>")
         self.view = _classed(

@@ -184,6 +184,16 @@ class BinningBench(HasTraits):
             for row in self.rows
         )
 
+    def bins_table(self) -> pd.DataFrame:
+        """Every bin of every variable as it stands: variable (the column's name), then the columns of side_by_side."""
+        tables = {row.name: self.version(row.name).table for row in self.rows}
+        return pd.concat(tables, names=["variable"]).reset_index()
+
+    def decisions(self) -> pd.DataFrame:
+        """What the file of overrides says of each variable: variable, what, by, at, reason."""
+        entries = [entry for name in self._desks if (entry := self._desks[name].entry()) is not None]
+        return Overrides(tuple(entries)).table()
+
     def look_first(self) -> list[str]:
         """A sentence for each variable of some strength whose bins change places on the test rows, strongest first."""
         rows = [row for row in self.rows if row.iv >= MIN_IV and self.version(row.name).table["reverses"].any()]
@@ -275,7 +285,10 @@ class BinningBench(HasTraits):
     def notes(self) -> list[Note]:
         """What else is to be said of the chosen binning: limits not kept, neighbours alike."""
         version, variable = self._desk.version, self._desk.variable
-        broken = bench_words.broken_limits(version.bins, variable.limits, variable.trend) if self.edited else []
+        broken = []
+        if self.edited:
+            optimum = variable.optimum.bins
+            broken = bench_words.broken_limits(version.bins, variable.limits, variable.trend, optimum)
         return broken + bench_words.alike_notes(version.table)
 
     @property
@@ -447,6 +460,12 @@ class BinningBench(HasTraits):
             self.errors = {key: text for key, text in self.errors.items() if key not in ("reason", "save")}
             self._changed()
 
+    def named(self) -> None:
+        """Somebody has given a name: what was missing is there."""
+        if "by" in self.errors:
+            self.errors = {key: text for key, text in self.errors.items() if key != "by"}
+            self._changed()
+
     def save(self, by: str) -> bool:
         """Write what changed to the file, and leave alone what others wrote there; True when it is written.
 
@@ -454,6 +473,7 @@ class BinningBench(HasTraits):
         file was read, that is said first, and a second call writes.
         """
         self.said = ""
+        self.errors = {key: text for key, text in self.errors.items() if key not in ("by", "reason", "save")}
         changed = self.unsaved
         mistakes = self._missing_from(changed, by)
         try:

@@ -99,11 +99,17 @@ def order_in_words(table: pd.DataFrame) -> str:
     return listed(pairs)
 
 
-def broken_limits(bins: Bins, limits: Limits, trend: str) -> list[Note]:
+MUCH = 0.1
+"""Share of the information value that an edit may cost before it is said apart."""
+
+
+def broken_limits(bins: Bins, limits: Limits, trend: str, optimum: Bins | None = None) -> list[Note]:
     """What the bins do not keep of what a search would: sizes, classes, number, direction; one sentence each."""
     goods, bads = np.array(bins.goods), np.array(bins.bads)
     total, count = goods.sum() + bads.sum(), (goods + bads)[: bins.n_regular]
     said = []
+    if optimum is not None and bins.iv < (1 - MUCH) * optimum.iv:
+        said.append(f"More than {MUCH:.0%} of the variable's information value is gone")
     if bins.n_regular > limits.max_bins:
         said.append(f"There are {bins.n_regular} bins, more than {limits.max_bins}")
     for k in range(bins.n_regular):

@@ -300,7 +300,8 @@ def _number(value: float) -> str:
 
 
 def _percent(value: float, _position=None) -> str:
-    return f"{value:.0%}" if value >= 0.1 or value == 0 else f"{value:.1%}"
+    """A share as a percentage with the digits it needs: 7.5%, 10%, 12.5%."""
+    return f"{value * 100:.1f}".removesuffix(".0") + "%"
 
 
 def _cut(label: str, most: int = 18) -> str:

@@ -1,4 +1,4 @@
-"""The command line: creditrisk train | score | drift | binning | run | runs | sample | serve | dashboard.
+"""The command line: creditrisk train | score | drift | binning | validate | run | runs | sample | serve | dashboard.
 
 What is slow to import (papermill, pandas, uvicorn) is imported in the commands: --help answers at once.
 """
@@ -30,6 +30,7 @@ WHAT = {
     "score": "score a file of applications and log the predictions",
     "drift": "hold recent predictions against the training baseline",
     "binning": "report the bins of every variable; the bench itself is notebooks/binning.ipynb",
+    "validate": "test a model version on loans it has not seen, and report as a validation unit would",
 }
 
 

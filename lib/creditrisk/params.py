@@ -109,6 +109,7 @@ def _is_day(text: str) -> bool:
 Whole = Annotated[int, BeforeValidator(_whole), Allowed("a whole number")]
 Flag = Annotated[bool, BeforeValidator(_flag), Allowed("true or false (also yes, no)")]
 Name = Annotated[str, BeforeValidator(_text), Field(min_length=1), Allowed("text that is not empty")]
+Text = Annotated[str, BeforeValidator(_text), Allowed("text, or empty")]
 Folder = Annotated[str, BeforeValidator(_location), PathLike(), Allowed("a folder or URL, or empty")]
 Portfolio = Annotated[
     str,
@@ -228,11 +229,27 @@ class BinningParams(RunParams):
     )
 
 
+class ValidateParams(RunParams):
+    """Parameters of notebooks/validate.ipynb."""
+
+    model: Name = Field("champion", description="Model version (v1, v2) or alias (champion, challenger) to validate.")
+    artifacts: Folder = Field("", description="Folder that holds the models; empty takes the one from the settings.")
+    against: Text = Field("", description="Version or alias to compare with; empty takes another one of the folder.")
+    data: Folder = Field("", description="Where the tables of the training run are; empty: as recorded with the model.")
+    rows: Whole = Field(0, ge=0, description="Loans in the embedded book; 0: as recorded with the model, else 50000.")
+    as_of: Day = Field("", description="Date (ISO) at which the training run read outcomes; empty: as recorded.")
+    sample: Folder = Field(
+        "", description="Tables of new loans with outcomes to judge on; empty: the test rows of the training run."
+    )
+    sample_as_of: Day = Field("", description="Date (ISO) at which outcomes of the sample were read; empty: today.")
+
+
 NOTEBOOK_PARAMS: dict[str, type[RunParams]] = {
     "train": TrainParams,
     "score": ScoreParams,
     "drift": DriftParams,
     "binning": BinningParams,
+    "validate": ValidateParams,
 }
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from creditrisk.data.sample import SampleBook
 from creditrisk.modelling.attempts import Fitted
+from creditrisk.modelling.interactions import Interactions
 from creditrisk.modelling.metrics import auc
 from creditrisk.modelling.scorecard import Reasons
 from creditrisk.modelling.train import Training, notes
@@ -16,7 +17,10 @@ from creditrisk.serving.model import ModelData, library_versions, make_test_vect
 
 
 def make_model_data(version: str, fitted: Fitted, why: str, training: Training, run: str) -> ModelData:
-    """A model version with its training baseline: the development rows, features before encoding."""
+    """A model version with its training baseline: the development rows, features before encoding.
+
+    Figures and release gate are those of the test rows, before a shift to a long-run bad rate.
+    """
     portfolio = training.book.portfolio
     rows = training.part("development")
     frame = training.book.frame.iloc[np.sort(np.concatenate([training.split.train, training.split.calibration]))]
@@ -25,10 +29,16 @@ def make_model_data(version: str, fitted: Fitted, why: str, training: Training, 
         version=version,
         portfolio=portfolio,
         model=fitted.model,
-        reasons=Reasons.fit(fitted.model, rows.columns, portfolio),
+        reasons=Reasons.fit(fitted.model, rows.columns, portfolio, fitted.threshold),
         threshold=fitted.threshold,
         baseline=Baseline.fit(frame[list(fitted.model.features)]).to_dict(),
-        metrics={"test": fitted.test, "raw": fitted.raw, "cv": _folds(fitted)},
+        metrics={
+            "test": fitted.test,
+            "raw": fitted.raw,
+            "cv": _folds(fitted),
+            "gate": fitted.gate.to_dict(),
+            "raw_gate": fitted.raw_gate.to_dict(),
+        },
         training={
             "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             "run": run,
@@ -36,6 +46,7 @@ def make_model_data(version: str, fitted: Fitted, why: str, training: Training, 
             "params": fitted.attempt.params,
             "resampling": fitted.attempt.resampling,
             "why": why,
+            "pd_kind": fitted.model.calibration.pd_kind,
             "split": training.split.description,
             "seed": training.seed,
             "rows": {part: len(getattr(training.split, part)) for part in ("train", "calibration", "test")},
@@ -61,9 +72,14 @@ def oracle_on_test(sample: SampleBook, training: Training) -> float:
 
 
 def training_result(
-    fitted: list[Fitted], models: dict[str, ModelData], training: Training, sample: SampleBook | None
+    fitted: list[Fitted],
+    models: dict[str, ModelData],
+    training: Training,
+    sample: SampleBook | None,
+    champion: tuple[str | None, str] = (None, ""),
+    interactions: Interactions | None = None,
 ) -> dict:
-    """What result.json of a training run says."""
+    """What result.json of a training run says. `champion` is the version, None for nobody, and why."""
     book = training.book
     result = {
         "portfolio": book.portfolio.name,
@@ -77,12 +93,15 @@ def training_result(
         "split": training.split.description,
         "overrides": training.overrides.to_dict(),
         "attempts": [one.summary() for one in fitted],
+        "interactions": interactions and interactions.to_dict(),
+        "champion": {"version": champion[0], "why": champion[1]},
         "models": {
             version: {
                 "attempt": data.training["attempt"],
                 "why": data.training["why"],
                 "notes": data.training["notes"],
                 "features": list(data.features),
+                "pd_kind": data.pd_kind,
                 "calibration": data.model.calibration.to_dict(),
                 **data.metrics,
             }

@@ -32,13 +32,13 @@ def test_logs_are_newest_first_with_the_promised_fields(filled, applications):
     newest = logged[0]
     assert set(newest) == {
         "id", "prediction_id", "timestamp", "model_version", "application_id", "purpose", "inputs",
-        "default_probability", "credit_score", "rating", "reasons",
+        "default_probability", "credit_score", "points", "rating", "grade", "reasons",
     }  # fmt: skip
     assert newest["inputs"] == applications[4]
     assert (newest["application_id"], newest["purpose"], newest["model_version"]) == ("A-4", "production", "v2")
     answer = filled.predict(applications[4], application_id="A-4").json()
     shared = set(newest) & set(answer)
-    assert len(shared) == 7 and {k: newest[k] for k in shared} == {k: answer[k] for k in shared}
+    assert len(shared) == 9 and {k: newest[k] for k in shared} == {k: answer[k] for k in shared}
 
 
 def test_logs_can_be_read_page_by_page(filled):
@@ -81,8 +81,31 @@ def test_model_info_is_that_of_the_published_model(serve, either_model, trained)
     assert info["metrics"]["test"]["auc"] == manifest["auc"]
     assert info["metrics"]["cv"] == either_model.metrics["cv"]
     assert info["threshold"] == either_model.threshold
+    assert info["pd_kind"] == either_model.pd_kind == "point-in-time"
     assert (info["trained"], info["training"]["run"]) == (manifest["created"], "a-run")
     assert info["versions"] == manifest["versions"]
+
+
+def test_model_info_says_which_scale_is_additive_and_how_far_whole_points_are_off(serve, either_model):
+    info = serve(either_model).client.get("/model-info").json()
+    assert (info["credit_score"]["low"], info["credit_score"]["high"]) == (300, 900)
+    assert info["credit_score"]["formula"] == "int(300 + (1 - PD) * 600)" and not info["credit_score"]["additive"]
+    assert "Linear in PD, hence not additive" in info["credit_score"]["about"]
+    if either_model.version == "v2":
+        assert info["points"] is None
+        return
+    points, card = info["points"], either_model.card
+    assert (points["at"], points["odds"], points["pdo"], points["additive"]) == (600, 50, 20, True)
+    assert (points["base"], points["lowest"], points["highest"]) == (card.base, *card.span)
+    assert points["largest_error"] == card.largest_error > 0 and points["largest_pd_error"] == card.largest_pd_error
+
+
+def test_model_info_states_the_baseline_of_reasons(serve, either_model):
+    reasons = serve(either_model).client.get("/model-info").json()["reasons"]
+    assert reasons["baseline"] == either_model.reasons.about and "near the cut-off" in reasons["baseline"]
+    assert reasons["basis"] == either_model.reasons.basis and reasons["at_most"] == 4
+    assert list(reasons["contributions"].values()) == list(either_model.reasons.baseline)
+    assert list(reasons["contributions"]) == list(either_model.features)
 
 
 def test_model_info_names_inputs_as_requests_do_with_their_limits(served):

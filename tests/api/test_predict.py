@@ -25,7 +25,7 @@ OLD_PAYLOAD = {
     "loan_type": "Unsecured",
 }
 OLD_KEYS = {"prediction_id", "default_probability", "credit_score", "rating", "timestamp"}
-NEW_KEYS = {"grade", "reasons", "model_version", "warnings"}
+NEW_KEYS = {"points", "grade", "reasons", "model_version", "warnings"}
 
 
 def test_the_request_of_existing_clients_gets_the_answer_they_know(serve, either_model):
@@ -43,6 +43,7 @@ def test_the_request_of_existing_clients_gets_the_answer_they_know(serve, either
     assert answer["timestamp"].endswith("Z")
     assert before <= datetime.fromisoformat(answer["timestamp"]) <= before + timedelta(seconds=60)
     assert answer["model_version"] == either_model.version
+    assert isinstance(answer["points"], int) if either_model.version == "v1" else answer["points"] is None
     assert 1 <= len(answer["reasons"]) <= 4
     assert all(set(reason) == {"feature", "text", "weight"} for reason in answer["reasons"])
 
@@ -57,6 +58,7 @@ def test_answers_are_those_of_batch_scoring_to_the_last_bit(serve, either_model,
     assert [a["credit_score"] for a in answers] == batch.score.tolist()
     assert [a["rating"] for a in answers] == list(batch.rating)
     assert [a["grade"] for a in answers] == list(batch.grade)
+    assert [a["points"] for a in answers] == ([None] * 60 if batch.points is None else batch.points.tolist())
     assert [a["reasons"] for a in answers] == batch.reasons
 
 
@@ -65,11 +67,9 @@ def test_an_answer_is_in_the_log_with_its_inputs_and_features(served):
     (row,) = served.rows()
     assert row["prediction_id"] == answer["prediction_id"]
     assert row["created_at"] == datetime.fromisoformat(answer["timestamp"])
-    assert (row["pd"], row["score"], row["rating"]) == (
-        answer["default_probability"],
-        answer["credit_score"],
-        answer["rating"],
-    )
+    logged = [row[name] for name in ("pd", "score", "points", "rating", "grade", "reasons")]
+    shown = ("default_probability", "credit_score", "points", "rating", "grade", "reasons")
+    assert logged == [answer[name] for name in shown]
     assert (row["purpose"], row["source"], row["sequence"]) == ("production", "api", 1)
     assert (row["application_id"], row["inputs"]) == ("A-17", OLD_PAYLOAD)
     assert row["features"]["number_of_open_accounts"] == 3
@@ -91,6 +91,28 @@ def test_an_application_sent_again_gets_its_stored_prediction_and_no_second_row(
     again = served.predict(OLD_PAYLOAD, application_id="A-1", age=71)
     assert again.status_code == 200 and again.text == first.text
     assert len(served.rows()) == len(heard) == 1
+
+
+def test_a_prediction_logged_before_points_and_grades_were_is_answered_with_its_grade(served):
+    first = served.predict(OLD_PAYLOAD, application_id="A-1").json()
+    with served.log._writer.begin() as connection:
+        connection.exec_driver_sql("UPDATE predictions SET grade = NULL, points = NULL")
+    again = served.predict(OLD_PAYLOAD, application_id="A-1").json()
+    assert again == first | {"points": None} and again["grade"]
+
+
+def test_inputs_as_logged_give_the_same_prediction_again_reasons_included(serve, either_model, applications):
+    served, names = serve(either_model), either_model.portfolio.wire_names
+    for application in applications[:40]:
+        served.predict({name: value for name, value in application.items() if name != "enquiry_count"})
+        served.predict(application)
+    rows = served.rows()
+    inputs = [{names[name]: value for name, value in row["inputs"].items()} for row in rows]
+    again = Scorer(either_model).score_rows(inputs)
+    assert again.reasons == [row["reasons"] for row in rows] and max(map(len, again.reasons)) == 4
+    assert again.pd.tolist() == [row["pd"] for row in rows] and again.score.tolist() == [row["score"] for row in rows]
+    assert list(again.grade) == [row["grade"] for row in rows]
+    assert [row["points"] for row in rows] == ([None] * len(rows) if again.points is None else again.points.tolist())
 
 
 def test_an_application_sent_again_with_other_inputs_gets_the_stored_prediction_and_is_told(served):

@@ -24,6 +24,7 @@ SMOKE = {
     "score": {"model": "v2"},
     "drift": {"model": "v2", "window": 500},
     "binning": {"rows": 4_000},
+    "validate": {"model": "v2", "rows": 4_000},
     "risk": {},
 }
 """The chain and its parameters: training first, then what needs a trained model; the page has none."""

@@ -104,6 +104,26 @@ def test_a_file_logged_twice_adds_nothing_the_second_time(settings_in, data):
         log.close()
 
 
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_points_and_grades_are_in_the_file_and_in_the_log(settings_in, models, tmp_path, version):
+    data, frame = models[version], make_applications(30)
+    checked = check_applications(frame, RETAIL, "a file")
+    scored = Scorer(data).score_frame(checked.frame)
+    log_file(Scorer(data), checked, scored, "a-run", "f" * 64)
+    log = open_log()
+    try:
+        rows = log.predictions(newest_first=False)
+    finally:
+        log.close()
+    written = write_scored(scored_table(checked, scored), str(tmp_path / "scored.csv"), RunFolder(tmp_path, "score"))
+    table = pd.read_csv(written)
+    assert [row["grade"] for row in rows] == table["grade"].tolist() == scored.grade.tolist()
+    if version == "v1":
+        assert [row["points"] for row in rows] == table["points"].tolist() == scored.points.tolist()
+    else:
+        assert {row["points"] for row in rows} == {None} and "points" not in table
+
+
 def test_a_longer_file_adds_what_is_new(settings_in, data, models):
     assert logged(data, make_applications(30)).new == 30
     more = pd.concat([make_applications(30), make_applications(60).iloc[30:]])

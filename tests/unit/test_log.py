@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
@@ -129,6 +130,31 @@ def test_migration_from_empty_gives_exactly_the_tables_of_the_code_and_can_be_re
     log.close()
 
 
+def test_a_log_of_the_first_schema_keeps_its_rows_and_gets_the_new_columns(empty_url, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr("alembic.command.upgrade", lambda config, _, go=command.upgrade: go(config, "0001"))
+        migrate(empty_url)
+    log = PredictionLog(empty_url)
+    with pytest.raises(LogError, match="schema 0001, this version needs"):
+        log.check_schema()
+    old = ["prediction_id", "created_at", "model_version", "model_sha256", "portfolio", "purpose", "source", "inputs",
+           "features", "pd", "score", "rating", "reasons"]  # fmt: skip
+    kept = record(reasons=[{"feature": "age"}])
+    with log._writer.begin() as connection:
+        table = sa.table("predictions", *(sa.column(name, log_module.PREDICTIONS.c[name].type) for name in old))
+        connection.execute(sa.insert(table).values({name: getattr(kept, name) for name in old}))
+    migrate(empty_url)
+    log.check_schema()
+    (row,) = log.predictions()
+    assert {name: row[name] for name in old} == {name: getattr(kept, name) for name in old}
+    assert (row["points"], row["grade"]) == (None, None)
+    log.append([record(points=601, grade="C1")])
+    assert [(r["id"], r["points"], r["grade"]) for r in log.predictions()] == [(2, 601, "C1"), (1, None, None)]
+    with log._reader.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+    log.close()
+
+
 MIGRATE = """
 for url in sys.argv[1:]:
     migrate(url)
@@ -225,6 +251,8 @@ def test_every_field_of_a_prediction_comes_back_as_it_was_stored(log):
         features={"ratio": None, "income": 1e308, "tiny": 5e-324, "flag": True},
         pd=0.1 + 0.2,
         reasons=[{"feature": "age", "points": -3.5}, {"feature": "income", "points": None}],
+        grade="B2",
+        points=573,
         application_id="A-1 ü",
         dedupe_key="request-1",
         run="20260101-score",
@@ -260,7 +288,7 @@ def test_missing_and_numpy_values_are_stored_as_plain_json(log):
         "no_day": pd.NaT,
         "na": pd.NA,
     }
-    log.append([record(features=features, pd=np.float64(0.5), score=np.int64(600))])
+    log.append([record(features=features, pd=np.float64(0.5), score=np.int64(600), points=np.int64(-7))])
     (row,) = log.predictions()
     assert row["features"] == {
         "nan": None,
@@ -273,7 +301,7 @@ def test_missing_and_numpy_values_are_stored_as_plain_json(log):
         "no_day": None,
         "na": None,
     }
-    assert (row["pd"], row["score"]) == (0.5, 600)
+    assert (row["pd"], row["score"], row["points"]) == (0.5, 600, -7)
 
 
 def test_what_cannot_be_stored_is_refused_and_leaves_nothing_behind(log):
@@ -300,6 +328,7 @@ def test_what_cannot_be_stored_is_refused_and_leaves_nothing_behind(log):
         ({"application_id": "a\0b"}, "application_id"),
         ({"dedupe_key": "\ud800"}, "dedupe_key"),
         ({"rating": 5}, "rating=5"),
+        ({"grade": "\0"}, "grade="),
     ],
 )
 def test_a_wrong_record_is_refused_where_it_is_made_and_cannot_spoil_a_batch(change, said):

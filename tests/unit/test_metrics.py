@@ -16,6 +16,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from creditrisk.modelling import metrics
 from creditrisk.modelling.metrics import EDGE, auc, calibration_line, error_of_gain, evaluate, ks
 
 
@@ -121,6 +122,12 @@ def test_the_order_of_rows_and_the_type_of_outcomes_do_not_matter():
     bad, pd = sample("ties")
     order = np.random.default_rng(0).permutation(len(bad))
     assert evaluate(bad[order].astype(np.int8), pd[order], 0.3) == pytest.approx(evaluate(bad, pd, 0.3), rel=1e-9)
+
+
+def test_log_loss_equals_the_reference_and_a_certain_error_costs_much_but_not_everything():
+    bad, pd = sample("smooth")
+    assert metrics.log_loss(bad, pd) == pytest.approx(log_loss(bad, pd), abs=1e-12)
+    assert metrics.log_loss(np.array([1.0]), np.array([0.0])) == pytest.approx(-np.log(EDGE))
 
 
 def test_error_of_gain_counts_that_folds_share_training_rows():

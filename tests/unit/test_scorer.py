@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import logit
 
 from creditrisk.data.sample import make_applications
 from creditrisk.data.tables import check_applications
-from creditrisk.modelling.scorecard import grades_of, ratings_of, scores_of
+from creditrisk.modelling.scorecard import grades_of, points_table, ratings_of, score_of, scores_of
+from creditrisk.serving.model import load_model, save_models
 from creditrisk.serving.scorer import FrameScorer, Scorer, dedupe_key, file_records, scored_table
 from unit.models import RETAIL, published, some_applications
 
@@ -32,6 +35,7 @@ def test_a_file_and_its_rows_one_by_one_are_the_same_predictions(scorer):
         one = scorer.score_rows([row])
         assert (one.pd[0], one.score[0], one.rating[0]) == (whole.pd[i], whole.score[i], whole.rating[i])
         assert one.reasons[0] == whole.reasons[i] and one.features_of(0) == whole.features_of(i)
+        assert one.points is None if whole.points is None else one.points[0] == whole.points[i]
 
 
 def test_score_rating_and_grade_follow_from_the_pd(scorer):
@@ -42,6 +46,38 @@ def test_score_rating_and_grade_follow_from_the_pd(scorer):
     assert np.array_equal(scored.rating, ratings_of(scored.score, RETAIL.scale))
     assert np.array_equal(scored.grade, grades_of(scored.pd, RETAIL))
     assert max(map(len, scored.reasons)) == 4
+
+
+def test_points_are_those_of_the_card_and_trees_have_none(scorers):
+    frame = some_applications().frame
+    scored, data = scorers["v1"].score_frame(frame), scorers["v1"].data
+    card = points_table(data.model, RETAIL.points).set_index(["variable", "bin"])["points"]
+    total = np.full(len(frame), card[("base", "")])
+    for bins in data.model.design.bins:
+        labels = np.array(bins.labels(), dtype=object)[bins.assign(scored.features[bins.name])]
+        total += card[bins.name].loc[labels].to_numpy()
+    assert scored.points.tolist() == total.tolist() and len(set(scored.points)) > 50
+    assert np.abs(scored.points - score_of(logit(scored.pd), RETAIL.points)).max() <= data.card.largest_error + 1e-6
+    assert scorers["v2"].score_frame(frame).points is None
+
+
+def test_the_points_of_a_model_file_stay_what_they_were(scorers, tmp_path):
+    data = scorers["v1"].data
+    variables = tuple((p[0] + 1, *p[1:]) for p in data.card.points)  # as another version might have rounded them
+    filed = replace(data, card=replace(data.card, points=variables))
+    save_models(str(tmp_path), {"v1": filed}, "v1")
+    loaded = load_model("v1", str(tmp_path))
+    assert loaded.card == filed.card != data.card
+    frame = some_applications().frame
+    assert (Scorer(loaded).score_frame(frame).points != Scorer(data).score_frame(frame).points).any()
+
+
+def test_points_follow_the_calibration_that_serves(scorers):
+    data, frame = scorers["v1"].data, some_applications().frame
+    line = data.model.calibration
+    moved = replace(data, model=data.model.calibrated(replace(line, intercept=line.intercept - np.log(2))))
+    gain = Scorer(moved).score_frame(frame).points - Scorer(data).score_frame(frame).points
+    assert set(gain.tolist()) == {20}, "half the odds of bad are 20 points more"
 
 
 def test_what_is_left_out_is_what_is_missing(scorer):
@@ -103,7 +139,8 @@ def test_log_rows_of_a_file_say_what_was_received_and_computed(scorer):
         assert (record.model_version, record.model_sha256) == (scorer.data.version, scorer.data.sha256)
         assert (record.pd, record.score, record.rating) == (scored.pd[i], scored.score[i], scored.rating[i])
         assert record.application_id == applications.ids[i] and record.reasons == scored.reasons[i]
-        assert record.features == scored.features_of(i)
+        assert record.features == scored.features_of(i) and record.grade == scored.grade[i]
+        assert record.points == (None if scored.points is None else scored.points[i])
         assert record.inputs["num_open_accounts"] == applications.frame["number_of_open_accounts"][i]
         assert "number_of_open_accounts" not in record.inputs
     assert len({record.prediction_id for record in records}) == len(records)
@@ -146,7 +183,11 @@ def test_the_scored_table_holds_each_accepted_row_with_its_result(scorer):
     assert (
         table["credit_score"].tolist() == scored.score.tolist() and table["rating"].tolist() == scored.rating.tolist()
     )
-    assert set(RETAIL.inputs) <= set(table.columns) and "grade" in table
+    assert set(RETAIL.inputs) <= set(table.columns) and table["grade"].tolist() == scored.grade.tolist()
+    if scorer.data.version == "v1":
+        assert table["points"].tolist() == scored.points.tolist()
+    else:
+        assert "points" not in table
     for i, reasons in enumerate(scored.reasons):
         told = [
             table[f"reason_{n}"][i] for n in range(1, 5) if f"reason_{n}" in table and pd.notna(table[f"reason_{n}"][i])

@@ -43,7 +43,8 @@ def recorded(tmp_path_factory) -> Iterator[SimpleNamespace]:
         by_version = {v: runs[one.attempt.name] for v, one in zip(("v1", "v2"), fitted, strict=True)}
         paths = save_models(str(home / "artifacts"), small_models(), "v2")
         aliases = {"champion": "v2", "challenger": "v1"}
-        numbers = tracking.register_models("retail", paths, by_version, aliases)
+        said = {v: tracking.gate_tags(one) for v, one in zip(("v1", "v2"), fitted, strict=True)}
+        numbers = tracking.register_models("retail", paths, by_version, aliases, said)
         again = tracking.register_models("retail", {"v2": paths["v2"]}, by_version, {"champion": "v2"})
         yield SimpleNamespace(
             client=mlflow.MlflowClient(),
@@ -79,6 +80,28 @@ def test_every_attempt_is_a_run_with_parameters_figures_and_tags(recorded):
         assert [file.path for file in recorded.client.list_artifacts(run.info.run_id)][:1] == ["comparison.csv"]
     assert found[recorded.fitted[0].attempt.name].data.params["C"] == "0.5"
     assert "calibration_slope" not in found[recorded.fitted[1].attempt.name].data.metrics, "NaN is no figure"
+
+
+def test_every_attempt_carries_its_release_gate_and_its_figures_before_calibration(recorded):
+    for one in recorded.fitted:
+        run = recorded.client.get_run(recorded.runs[one.attempt.name])
+        assert run.data.tags["gate"] == one.gate.status and run.data.tags["gate_raw"] == one.raw_gate.status
+        assert run.data.tags["gate_reasons"] == "; ".join(one.gate.reasons)
+        assert run.data.tags["calibration"] == one.model.calibration.method
+        assert run.data.tags["pd_kind"] == "point-in-time"
+        assert run.data.metrics["gate_passed"] == float(one.gate.passed)
+        ratio = one.gate.criteria[0]
+        for end, value in (("", ratio.value), ("_low", ratio.low), ("_high", ratio.high)):
+            assert run.data.metrics[f"gate_observed_to_expected{end}"] == pytest.approx(value)
+        for name in ("mean_pd", "calibration_slope", "calibration_intercept", "brier", "log_loss"):
+            assert run.data.metrics[f"{name}_raw"] == pytest.approx(one.raw[name])
+        assert run.data.metrics["auc_low"] < run.data.metrics["auc"] < run.data.metrics["auc_high"]
+
+
+def test_registered_models_carry_what_their_gate_says(recorded):
+    for version, one in zip(("v1", "v2"), recorded.fitted, strict=True):
+        tags = recorded.client.get_model_version("retail", recorded.numbers[version]).tags
+        assert (tags["version"], tags["gate"], tags["pd_kind"]) == (version, one.gate.status, "point-in-time")
 
 
 def test_the_registry_mirrors_versions_and_aliases(recorded):

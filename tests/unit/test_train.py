@@ -8,16 +8,21 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
 
 from creditrisk.binning.bins import counts_in
 from creditrisk.binning.evidence import reversals
 from creditrisk.binning.overrides import Override, Overrides
 from creditrisk.data.features import sources
+from creditrisk.data.portfolio import parse_portfolio
 from creditrisk.data.sample import make_book
 from creditrisk.data.tables import Book, prepare_book, to_columns
-from creditrisk.errors import DataError, OverridesError
+from creditrisk.errors import DataError, OverridesError, PortfolioError
 from creditrisk.modelling import train
-from creditrisk.modelling.attempts import ATTEMPTS, Attempt, Candidates, Clock, Fitted, fit_attempt
+from creditrisk.modelling.attempts import ATTEMPTS, Attempt, Candidates, Clock, Fitted, Rows, fit_attempt
+from creditrisk.modelling.calibration import fit_calibration
+from creditrisk.modelling.gates import Gate, release_gate
+from creditrisk.modelling.inference import auc_difference, auc_interval
 from creditrisk.release import make_model_data, oracle_on_test, training_result
 from creditrisk.runs import RunFolder
 from creditrisk.serving.model import load_model, save_models
@@ -362,7 +367,142 @@ def test_calibration_repairs_what_undersampling_did_to_the_level(tiny, monkeypat
     assert (one.model.pd(calibration.columns) >= one.threshold).mean() == pytest.approx(0.2, abs=0.03)
 
 
+def test_the_comparison_holds_every_attempt_before_and_after_calibration_on_the_same_rows():
+    fitted = small_fitted()
+    chosen = {version: (one, "") for version, one in fitted.items()}
+    test = small_training().part("test")
+    other = replace(fitted["v1"], attempt=Attempt(1, "forest"), margin=fitted["v1"].margin)
+    table = train.comparison([*fitted.values(), other], chosen, test).set_index("attempt")
+    assert len(table) == 3 and (table["bad_rate"] == test.bad.mean()).all()
+    for one in (*fitted.values(), other):
+        row = table.loc[one.attempt.name]
+        interval = auc_interval(test.bad, one.model.margin(test.columns))
+        assert (row["auc_low"], row["auc_high"]) == pytest.approx((interval.low, interval.high))
+        assert row["auc_low"] < row["auc"] < row["auc_high"]
+        for name in ("mean_pd", "calibration_slope", "calibration_intercept", "brier", "log_loss"):
+            assert (row[f"{name}_raw"], row[name]) == (one.raw[name], one.test[name])
+        assert (row["gate_raw"], row["gate"]) == (one.raw_gate.status, one.gate.status)
+        assert row["calibration"] == one.model.calibration.method
+    gap, p = auc_difference(test.bad, fitted["v1"].margin, fitted["v2"].margin)
+    found = table.loc["1 Random forest", ["difference", "difference_low", "difference_high", "p"]].tolist()
+    assert found == pytest.approx([gap.value, gap.low, gap.high, p]), "forests are held against the trees"
+    assert table.loc[[one.attempt.name for one in fitted.values()], "p"].isna().all(), "what ships, against itself"
+    assert "p" not in train.comparison(list(fitted.values()))
+
+
+def test_the_gate_and_the_figures_are_those_of_the_test_rows_alone():
+    training = small_training()
+    elsewhere = replace(training, rows=Rows(training.rows.columns, training.rows.bad.copy()))
+    elsewhere.rows.bad[training.split.train] = 1 - training.rows.bad[training.split.train]
+    for version, one in small_fitted().items():
+        again = train.judge(elsewhere, one.attempt, one.model, one.cv_auc, Clock())
+        assert (again.gate, again.test) == (one.gate, one.test), version
+        test = training.part("test")
+        assert again.gate == release_gate(test.bad, one.model.pd(test.columns))
+        assert again.raw_gate == release_gate(test.bad, expit(one.model.margin(test.columns)))
+
+
+@pytest.mark.parametrize(("family", "isotonic"), [("logistic", False), ("xgboost", True), ("forest", True)])
+def test_only_trees_may_be_calibrated_by_isotonic(family, isotonic, monkeypatch):
+    asked = []
+
+    def spy(bad, margin, **options):
+        asked.append(options["isotonic"])
+        return fit_calibration(bad, margin)
+
+    monkeypatch.setattr(train, "fit_calibration", spy)
+    one = small_fitted()["v1"]
+    train.judge(small_training(), replace(one.attempt, family=family), one.model, one.cv_auc, Clock())
+    assert asked == [isotonic]
+
+
+# A long-run bad rate
+
+
+def test_a_long_run_bad_rate_shifts_what_ships_and_nothing_that_is_judged(tmp_path):
+    text = RETAIL.text.replace("approval_share = 0.80", "long_run_bad_rate = 0.05\napproval_share = 0.80", 1)
+    book = replace(small_book(), portfolio=parse_portfolio(text, "retail.toml"))
+    training = replace(small_training(), book=book)
+    models = {}
+    for version, now in small_fitted().items():
+        one = train.judge(training, now.attempt, now.model, now.cv_auc, Clock())
+        calibration = training.part("calibration")
+        assert one.model.pd(calibration.columns).mean() == pytest.approx(0.05, abs=1e-9)
+        assert (one.test, one.raw, one.gate) == (now.test, now.raw, now.gate), "judged before the shift"
+        approved = [
+            (f.model.pd(calibration.columns) < f.threshold).tolist() for f in (one, now)
+        ]  # fmt: skip
+        assert approved[0] == approved[1] and one.threshold < now.threshold
+        models[version] = make_model_data(version, one, "a reason", training, "a-run")
+    save_models(str(tmp_path), models, "v2")
+    for version, now in small_fitted().items():
+        loaded = load_model(version, str(tmp_path))
+        assert loaded.pd_kind == loaded.training["pd_kind"] == "through-the-cycle"
+        map_ = loaded.model.calibration
+        assert (map_.long_run, map_.mean_pd) == (0.05, pytest.approx(now.model.pd(calibration.columns).mean()))
+        assert map_.offset == pytest.approx(map_.intercept - now.model.calibration.intercept) != 0
+        assert loaded.model.point_in_time.pd(calibration.columns) == pytest.approx(
+            now.model.pd(calibration.columns), abs=1e-12
+        )
+    assert small_models()["v2"].pd_kind == "point-in-time"
+
+
+@pytest.mark.parametrize("rate", ["0", "1", "0.0", "1.0", "-0.1", '"5%"'])
+def test_a_long_run_bad_rate_is_between_0_and_1(rate):
+    text = RETAIL.text.replace("approval_share = 0.80", f"long_run_bad_rate = {rate}\napproval_share = 0.80", 1)
+    with pytest.raises(PortfolioError, match="long_run_bad_rate"):
+        parse_portfolio(text, "retail.toml")
+    assert RETAIL.long_run_bad_rate is None
+
+
 # Choosing
+
+
+def test_trees_are_offered_every_allowed_input_and_not_only_those_with_information_value_of_their_own():
+    training = small_training()
+    funnel = training.funnel.set_index("column")
+    weak = funnel.index[funnel["iv"] < 0.02]
+    assert "enquiry_count" in weak and set(weak) & set(RETAIL.candidates) <= set(training.candidates.trees)
+    assert not set(weak) & set(training.candidates.woe)
+    left_out = set(RETAIL.candidates) - set(training.candidates.trees)
+    assert all(funnel.loc[name, "reason"].startswith(("collinear", "forced out")) for name in left_out)
+    assert "enquiry_count" in small_fitted()["v2"].model.features
+
+
+def gated(v1: float, v2: float) -> train.Chosen:
+    """Both versions, judged on 10,000 rows of which 1,000 are bad, with PDs of so much."""
+    bad = np.repeat([1.0, 0.0], [1_000, 9_000])
+    spread = np.tile([0.98, 1.02], 5_000)
+    pds = {"v1": v1 * spread, "v2": v2 * spread}
+    fitted = {"v1": attempt_with("logistic", "none", PLAIN), "v2": attempt_with("xgboost", "none", PLAIN)}
+    return {v: (replace(fitted[v], gate=Gate(*_status(release_gate(bad, pd)))), "") for v, pd in pds.items()}
+
+
+def _status(gate: Gate) -> tuple:
+    """The gate by its ratio alone: PDs this close to each other have no slope."""
+    status = {"pass": "pass", "fail": "fail"}[gate.criteria[0].verdict]
+    return (status, gate.rows, gate.bads, gate.mean_pd, gate.bad_rate, gate.criteria[:1], gate.reasons[:1])
+
+
+@pytest.mark.parametrize(("v1", "v2", "champion"), [
+    (0.1, 0.1, "v2"), (0.1, 0.2, "v1"), (0.2, 0.1, "v2"), (0.2, 0.2, None),
+])  # fmt: skip
+def test_the_champion_is_the_trees_else_the_scorecard_else_nobody_by_their_gates(v1, v2, champion):
+    found, why = train.champion_of(gated(v1, v2))
+    assert found == champion
+    assert ("v2 fails its release gate: " in why) == (v2 == 0.2)
+    assert ("mean PD 20.0% against a bad rate of 10.0%" in why) == (v2 == 0.2)
+    assert why.startswith(
+        f"the champion is {champion}, whose release gate says pass" if champion else "no champion; v2"
+    )
+
+
+def test_too_few_defaults_do_not_bar_a_champion():
+    bad = np.repeat([1.0, 0.0], [20, 180])
+    gate = release_gate(bad, np.tile([0.08, 0.12], 100))
+    chosen = {v: (replace(attempt_with(f, "none", PLAIN), gate=gate), "") for v, f in train.VERSIONS.items()}
+    found, why = train.champion_of(chosen)
+    assert gate.status == "insufficient defaults" and found == "v2" and "insufficient defaults" in why
 
 
 def attempt_with(family: str, resampling: str, aucs: list[float]) -> Fitted:
@@ -400,6 +540,7 @@ def test_a_model_version_says_how_it_was_made():
     for version, data in small_models().items():
         one = small_fitted()[version]
         assert (data.version, data.threshold, data.model) == (version, one.threshold, one.model)
+        assert data.gate == one.gate and Gate.from_dict(data.metrics["raw_gate"]) == one.raw_gate
         assert data.metrics["test"] == one.test and data.metrics["cv"] == {
             "auc": pytest.approx(0.905),
             "folds": [0.9, 0.91],
@@ -413,13 +554,21 @@ def test_a_model_version_says_how_it_was_made():
 
 def test_the_result_of_a_training_run_is_finite_and_knows_the_ceiling(tmp_path):
     sample, training = make_book(4_000), small_training()
-    result = training_result(list(small_fitted().values()), small_models(), training, sample)
+    result = training_result(list(small_fitted().values()), small_models(), training, sample, ("v1", "a reason"))
     RunFolder(tmp_path, "train").save_result(result)  # refuses NaN and what JSON cannot say
     stored = json.loads((tmp_path / "result.json").read_text())
     data = stored["data"]
     assert data["received"] == 4_000 == data["kept"] + data["rejected"] + sum(data["set_aside"].values())
     assert [attempt["family"] for attempt in stored["attempts"]] == ["logistic", "xgboost"]
     assert stored["models"]["v1"]["test"]["auc"] == small_fitted()["v1"].test["auc"]
+    for version, one in small_fitted().items():
+        assert Gate.from_dict(stored["models"][version]["gate"]) == one.gate
+        assert stored["models"][version]["calibration"]["why"] == one.model.calibration.why != ""
+        assert stored["models"][version]["pd_kind"] == "point-in-time"
+    assert [attempt["gate"]["status"] for attempt in stored["attempts"]] == [
+        o.gate.status for o in small_fitted().values()
+    ]
+    assert stored["champion"] == {"version": "v1", "why": "a reason"}
     assert stored["oracle"]["book_auc"] == sample.oracle_auc
     assert stored["oracle"]["auc"] == oracle_on_test(sample, training) > stored["models"]["v2"]["test"]["auc"] - 0.01
     assert "oracle" not in training_result([], {}, training, None)

@@ -214,6 +214,9 @@ class Portfolio(_Part):
     currency: str = ""
     max_reject_share: float = Field(0.05, ge=0, le=1)
     approval_share: float = Field(0.8, gt=0, lt=1, description="Share of applicants the portfolio wants to approve.")
+    long_run_bad_rate: float | None = Field(
+        None, gt=0, lt=1, description="Mean PD that calibrated PDs are shifted to; without it they are point-in-time."
+    )
     missing_share_of_optional: float = Field(
         0.1, ge=0, lt=1, description="Share of training rows in which an optional input is masked at random."
     )

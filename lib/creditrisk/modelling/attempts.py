@@ -19,6 +19,7 @@ from creditrisk.binning.overrides import NONE, Overrides
 from creditrisk.binning.search import Limits
 from creditrisk.data.portfolio import Portfolio
 from creditrisk.modelling.design import TreeDesign, WoeDesign, fit_tree_design, fit_woe_design
+from creditrisk.modelling.gates import Gate
 from creditrisk.modelling.metrics import auc, error_of_gain
 from creditrisk.modelling.pd_model import Logistic, PDModel, Trees
 
@@ -50,8 +51,13 @@ class Attempt:
     @property
     def name(self) -> str:
         family = {"logistic": "Logistic on WOE", "forest": "Random forest", "xgboost": "XGBoost"}[self.family]
-        extra = {"none": "", "under": ", RandomUnderSampler", "smotetomek": ", SMOTETomek"}[self.resampling]
-        return f"{self.number} {family}{extra}{', Optuna' if self.tuned else ''}"
+        parts = (f"{self.number} {family}", self.resampler, "Optuna" if self.tuned else "")
+        return ", ".join(filter(None, parts))
+
+    @property
+    def resampler(self) -> str:
+        """What balances the classes of its training rows; empty when nothing does."""
+        return {"none": "", "under": "RandomUnderSampler", "smotetomek": "SMOTETomek"}[self.resampling]
 
 
 ATTEMPTS = (
@@ -382,6 +388,8 @@ def _tree_space(trial) -> dict:
 class Fitted:
     """An attempt after training: its model (calibrated), cross-validated AUCs and figures on the test rows.
 
+    `raw` and `raw_gate` are before calibration, `test` and `gate` after it, but before a shift to a long-run bad rate,
+    which outcomes cannot judge. `margin` is that of the test rows. `threshold` is the cut-off in the model's own PDs.
     `left` and `against` are what `judge_variables` says.
     """
 
@@ -394,9 +402,12 @@ class Fitted:
     seconds: float
     left: dict[str, str] = field(default_factory=dict)
     against: dict[str, str] = field(default_factory=dict)
+    gate: Gate | None = None
+    raw_gate: Gate | None = None
+    margin: np.ndarray | None = field(default=None, compare=False, repr=False)
 
     def summary(self) -> dict:
-        """One row of the comparison: name, how it was trained, figures of the calibrated model on the test rows."""
+        """What result.json says of it: name, how it was trained, figures and gate on the test rows."""
         return {
             "name": self.attempt.name,
             "attempt": self.attempt.number,
@@ -407,6 +418,8 @@ class Fitted:
             "cv_auc": float(np.mean(self.cv_auc)),
             **self.test,
             "raw": self.raw,
+            "gate": self.gate and self.gate.to_dict(),
+            "raw_gate": self.raw_gate and self.raw_gate.to_dict(),
             "seconds": round(self.seconds, 2),
         }
 

@@ -83,6 +83,12 @@ def error_of_gain(gains: np.ndarray, folds: int) -> float:
     return float(np.std(gains, ddof=1) * np.sqrt(1 / len(gains) + 1 / (folds - 1)))
 
 
+def log_loss(bad: np.ndarray, pd: np.ndarray) -> float:
+    """Mean of -ln of the probability given to what happened; PDs count as at least EDGE away from 0 and 1."""
+    clipped = np.clip(pd, EDGE, 1 - EDGE)
+    return float(-np.mean(bad * np.log(clipped) + (1 - bad) * np.log1p(-clipped)))
+
+
 def evaluate(bad: np.ndarray, pd: np.ndarray, threshold: float) -> dict[str, float]:
     """Every figure of a model on a sample. Precision, recall and F1 call a PD of `threshold` or more bad."""
     bad, pd = np.asarray(bad, dtype=np.float64), np.asarray(pd, dtype=np.float64)
@@ -92,13 +98,12 @@ def evaluate(bad: np.ndarray, pd: np.ndarray, threshold: float) -> dict[str, flo
     hits = float((called & (bad == 1)).sum())
     precision = hits / called.sum() if called.any() else 0.0
     recall = hits / bad.sum() if bad.any() else 0.0
-    clipped = np.clip(pd, EDGE, 1 - EDGE)
     return {
         "auc": area,
         "gini": 2 * area - 1,
         "ks": ks(bad, pd),
         "brier": float(np.mean((pd - bad) ** 2)),
-        "log_loss": float(-np.mean(bad * np.log(clipped) + (1 - bad) * np.log1p(-clipped))),
+        "log_loss": log_loss(bad, pd),
         "mean_pd": float(pd.mean()),
         "bad_rate": float(bad.mean()),
         "calibration_slope": slope,

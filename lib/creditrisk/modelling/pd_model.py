@@ -47,11 +47,11 @@ class Trees:
         booster.load_model(bytearray(self.booster))
         return booster
 
-    def margin(self, matrix: np.ndarray) -> np.ndarray:
-        """Log-odds of bad, float64 (n,)."""
+    def margin(self, matrix: np.ndarray, rounds: int = 0) -> np.ndarray:
+        """Log-odds of bad, float64 (n,), of the first `rounds` trees or, with 0, of all."""
         if not len(matrix):  # XGBoost refuses a matrix without rows
             return np.empty(0)
-        margin = self._booster.inplace_predict(as_float32(matrix), predict_type="margin")
+        margin = self._booster.inplace_predict(as_float32(matrix), iteration_range=(0, rounds), predict_type="margin")
         return np.asarray(margin, dtype=np.float64)
 
     def contributions(self, matrix: np.ndarray) -> np.ndarray:
@@ -62,6 +62,13 @@ class Trees:
             return np.empty(matrix.shape)
         data = xgboost.DMatrix(as_float32(matrix))
         return self._booster.predict(data, pred_contribs=True)[:, :-1].astype(np.float64)
+
+    def interactions(self, matrix: np.ndarray) -> np.ndarray:
+        """TreeSHAP interactions of each pair of matrix columns in the margin, float64 (n, columns, columns)."""
+        import xgboost
+
+        data = xgboost.DMatrix(as_float32(matrix))
+        return self._booster.predict(data, pred_interactions=True)[:, :-1, :-1].astype(np.float64)
 
     def to_dict(self) -> dict:
         return {"kind": "xgboost", "booster": self.booster}
@@ -95,7 +102,11 @@ class PDModel:
         return self.calibration.pd(self.margin(columns))
 
     def contributions(self, columns: Columns) -> np.ndarray:
-        """What each feature adds to the calibrated log-odds of bad, float64 (n, features)."""
+        """What each feature adds to the calibrated log-odds of bad, float64 (n, features).
+
+        Exact for a shift and Platt's line. An isotonic map has no parts by feature: there they are those of the line
+        that it competed with, so that they add up to the margin and keep its order.
+        """
         parts = self.calibration.slope * self.model.contributions(self.design.matrix(columns))
         position = {name: i for i, name in enumerate(self.features)}
         out = np.zeros((len(parts), len(position)))
@@ -105,6 +116,11 @@ class PDModel:
 
     def calibrated(self, calibration: Calibration) -> PDModel:
         return replace(self, calibration=calibration)
+
+    @property
+    def point_in_time(self) -> PDModel:
+        """The model without the shift to a long-run bad rate: the PDs that outcomes can judge."""
+        return self.calibrated(self.calibration.point_in_time)
 
     def to_dict(self) -> dict:
         """Plain data; the trees are bytes."""
@@ -122,4 +138,4 @@ class PDModel:
             if model["kind"] == "xgboost"
             else Logistic(tuple(model["coefficients"]), model["intercept"])
         )
-        return cls(design_from_dict(data["design"]), fitted, Calibration(**data["calibration"]))
+        return cls(design_from_dict(data["design"]), fitted, Calibration.from_dict(data["calibration"]))

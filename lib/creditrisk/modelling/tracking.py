@@ -18,6 +18,8 @@ from filelock import FileLock
 from creditrisk.settings import settings
 
 EXPERIMENT = "credit-risk-modelling"
+BEFORE = ("mean_pd", "calibration_slope", "calibration_intercept", "brier", "log_loss")
+"""Figures that are recorded before calibration, too, with `_raw` at the end of their names."""
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_SKIP_PIP_REQUIREMENTS_CHECK", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ASYNC_LOGGING", "false")
@@ -61,21 +63,46 @@ def attempt_run(name: str, tags: dict[str, str]):
 
 
 def log_attempts(fitted, files: list[Path], tags: dict[str, str]) -> dict[str, str]:
-    """Record attempts with parameters, figures, artifacts and version tags; returns run ids by attempt name."""
+    """Record attempts with parameters, figures, release gate, artifacts and version tags; returns run ids by name."""
     ids = {}
     for one in fitted:
         summary = one.summary()
-        with attempt_run(summary["name"], tags | {"attempt": str(one.attempt.number)}) as mlflow:
+        with attempt_run(summary["name"], tags | {"attempt": str(one.attempt.number)} | gate_tags(one)) as mlflow:
             mlflow.log_params(
                 {"family": one.attempt.family, "resampling": one.attempt.resampling, "tuned": one.attempt.tuned}
                 | one.attempt.params
             )
-            figures = {k: v for k, v in one.test.items() if v == v}
-            mlflow.log_metrics(figures | {"cv_auc": summary["cv_auc"], "mean_pd_raw": one.raw["mean_pd"]})
+            figures = one.test | {f"{k}_raw": v for k, v in one.raw.items() if k in BEFORE}
+            figures |= {"cv_auc": summary["cv_auc"]} | _gate_figures(one)
+            mlflow.log_metrics({k: v for k, v in figures.items() if v is not None and v == v})
             for file in files:
                 mlflow.log_artifact(str(file))
             ids[summary["name"]] = mlflow.active_run().info.run_id
     return ids
+
+
+def gate_tags(one) -> dict[str, str]:
+    """What the release gate says of an attempt, how it is calibrated, and what kind of PD it gives, as tags."""
+    if one.gate is None:
+        return {}
+    calibration = one.model.calibration
+    kind = {"calibration": calibration.method, "pd_kind": calibration.pd_kind}
+    return kind | {
+        "gate": one.gate.status,
+        "gate_reasons": "; ".join(one.gate.reasons),
+        "gate_raw": one.raw_gate.status,
+    }
+
+
+def _gate_figures(one) -> dict[str, float | None]:
+    """1 for a gate passed, and each criterion with its interval."""
+    if one.gate is None:
+        return {}
+    figures = {"gate_passed": float(one.gate.passed)}
+    for line in one.gate.criteria:
+        name = f"gate_{line.name.replace('/', '_to_')}"
+        figures |= {name: line.value, f"{name}_low": line.low, f"{name}_high": line.high}
+    return figures
 
 
 @contextmanager
@@ -89,12 +116,16 @@ def _local_copy(path: str):
 
 
 def register_models(
-    portfolio: str, paths: dict[str, str], runs: dict[str, str], aliases: dict[str, str]
+    portfolio: str,
+    paths: dict[str, str],
+    runs: dict[str, str],
+    aliases: dict[str, str],
+    tags: dict[str, dict[str, str]] | None = None,
 ) -> dict[str, str]:
     """Register model files under the portfolio's name and mirror the manifest's aliases.
 
-    `paths` (or URLs) and `runs` are by version (v1, v2); `aliases` maps alias to version. The files are served by the
-    package itself, so nothing is pickled again. Returns the registry's version number by version.
+    `paths` (or URLs), `runs` and `tags` are by version (v1, v2); `aliases` maps alias to version. The files are served
+    by the package itself, so nothing is pickled again. Returns the registry's version number by version.
     """
     import mlflow
 
@@ -116,7 +147,8 @@ def register_models(
         numbers[version] = str(info.registered_model_version)
     client = mlflow.MlflowClient()
     for version, number in numbers.items():
-        client.set_model_version_tag(portfolio, number, "version", version)
+        for key, value in ((tags or {}).get(version, {}) | {"version": version}).items():
+            client.set_model_version_tag(portfolio, number, key, value)
     for alias, version in aliases.items():
         if version in numbers:
             client.set_registered_model_alias(portfolio, alias, numbers[version])

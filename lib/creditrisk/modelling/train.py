@@ -31,9 +31,13 @@ from creditrisk.modelling.attempts import (
     mask_optional,
     tune,
 )
-from creditrisk.modelling.calibration import fit_calibration
+from creditrisk.modelling.calibration import NONE as UNCALIBRATED
+from creditrisk.modelling.calibration import Calibration, fit_calibration
 from creditrisk.modelling.design import WoeDesign, fit_woe_design
+from creditrisk.modelling.gates import Gate, release_gate
+from creditrisk.modelling.inference import auc_difference, auc_interval
 from creditrisk.modelling.metrics import error_of_gain, evaluate
+from creditrisk.modelling.pd_model import PDModel
 from creditrisk.modelling.selection import select
 
 TEST_SHARE, CALIBRATION_SHARE = 0.25, 0.20
@@ -45,6 +49,10 @@ TUNING_ROWS = 12_000
 """Hyper-parameters are sought on at most this many training rows; models are then fitted on all of them."""
 VERSIONS = {"v1": "logistic", "v2": "xgboost"}
 """Which family each shipped model version belongs to."""
+SHIPPED_AS = {"logistic": "v1", "forest": "v2", "xgboost": "v2"}
+"""The shipped version that each family is compared with."""
+Chosen = dict[str, tuple[Fitted, str]]
+"""The shipped model of each version, and why that one."""
 SMALL = 5_000
 """Rows below which folds are more, and drawn several times for tuning."""
 MIN_BADS = 30
@@ -273,28 +281,53 @@ def run_attempts(
     return fitted
 
 
-def judge(training: Training, attempt: Attempt, model, cv_auc: tuple[float, ...], clock: Clock) -> Fitted:
-    """Calibrate on the calibration rows, then measure on the test rows, before and after."""
-    calibration, test = training.part("calibration"), training.part("test")
-    calibrated = model.calibrated(fit_calibration(calibration.bad, model.margin(calibration.columns)))
-    portfolio = training.book.portfolio
-    approve = portfolio.approval_share
-    threshold = float(np.quantile(calibrated.pd(calibration.columns), approve))
-    raw_threshold = float(np.quantile(model.pd(calibration.columns), approve))
+def judge(training: Training, attempt: Attempt, model: PDModel, cv_auc: tuple[float, ...], clock: Clock) -> Fitted:
+    """Calibrate on the calibration rows, then measure on the test rows, before and after.
+
+    A long-run bad rate of the portfolio is aimed at last, on the calibration rows, and measured nowhere: the figures
+    and the gate are of the PDs before that shift.
+    """
+    portfolio, test = training.book.portfolio, training.part("test")
+    calibration = training.part("calibration")
+    seen, margin = model.margin(calibration.columns), model.margin(test.columns)
+    found = fit_calibration(calibration.bad, seen, isotonic=attempt.family != "logistic", seed=training.seed)
+    target = portfolio.long_run_bad_rate
+    shipped = found if target is None else found.aimed_at(target, seen)
+    area = auc_interval(test.bad, margin)
+
+    def cut_off(one: Calibration) -> float:
+        return float(np.quantile(one.pd(seen), portfolio.approval_share))
+
+    def figures(one: Calibration) -> dict[str, float]:
+        return evaluate(test.bad, one.pd(margin), cut_off(one)) | {"auc_low": area.low, "auc_high": area.high}
+
+    def gate(one: Calibration) -> Gate:
+        return release_gate(test.bad, one.pd(margin), made(attempt, one))
+
     left, against = judge_variables(
         attempt, model, training.part("train"), training.candidates, portfolio, training.seed
     )
     return Fitted(
         attempt,
-        calibrated,
+        model.calibrated(shipped),
         cv_auc,
-        raw=evaluate(test.bad, model.pd(test.columns), raw_threshold),
-        test=evaluate(test.bad, calibrated.pd(test.columns), threshold),
-        threshold=threshold,
+        raw=figures(UNCALIBRATED),
+        test=figures(found),
+        threshold=cut_off(shipped),
         seconds=clock.seconds,
         left=left,
         against=against,
+        gate=gate(found),
+        raw_gate=gate(UNCALIBRATED),
+        margin=margin,
     )
+
+
+def made(attempt: Attempt, calibration: Calibration) -> str:
+    """What of a model's making explains PDs that are far from right, in words; empty when nothing does."""
+    if calibration.method != UNCALIBRATED.method or not attempt.resampler:
+        return ""
+    return f"trained on rows balanced by {attempt.resampler}, and not calibrated"
 
 
 def notes(fitted: Fitted) -> list[str]:
@@ -311,22 +344,37 @@ def notes(fitted: Fitted) -> list[str]:
     return told + ([f"Overrides to look at again: {', '.join(against)}."] if against else [])
 
 
-def comparison(fitted: list[Fitted]) -> pd.DataFrame:
-    """The attempts in one table, figures of the test rows; `mean_pd_raw` shows what resampling did to the level."""
+def comparison(fitted: list[Fitted], chosen: Chosen | None = None, test: Rows | None = None) -> pd.DataFrame:
+    """The attempts in one table: figures of the same test rows, before (`_raw`) and after calibration.
+
+    `auc_low` and `auc_high` are DeLong's 95% interval. Given the chosen models and the test rows, `difference` is the
+    AUC less that of the shipped model of the family (forests: the trees), with its paired interval and p (DeLong, two
+    sided); the shipped model itself has none.
+    """
+    twice = ("mean_pd", "calibration_slope", "calibration_intercept", "brier", "log_loss")
     rows = []
     for f in fitted:
-        s = f.summary()
-        rows.append(
-            {"attempt": s["name"], "cv_auc": s["cv_auc"]}
-            | {k: s[k] for k in ("auc", "gini", "ks", "brier", "log_loss")}
-            | {"mean_pd_raw": f.raw["mean_pd"], "mean_pd": s["mean_pd"], "bad_rate": s["bad_rate"]}
-            | {k: s[k] for k in ("calibration_slope", "calibration_intercept", "precision", "recall", "f1")}
-            | {"seconds": s["seconds"]}
-        )
+        row = {"attempt": f.attempt.name, "cv_auc": float(np.mean(f.cv_auc))}
+        row |= {k: f.test[k] for k in ("auc", "auc_low", "auc_high", "gini", "ks")}
+        if chosen is not None and test is not None:
+            row |= _difference(f, chosen[SHIPPED_AS[f.attempt.family]][0], test)
+        row["bad_rate"] = f.test["bad_rate"]
+        for k in twice:
+            row |= {f"{k}_raw": f.raw[k], k: f.test[k]}
+        row |= {"calibration": f.model.calibration.method, "gate_raw": f.raw_gate.status, "gate": f.gate.status}
+        rows.append(row | {k: f.test[k] for k in ("precision", "recall", "f1")} | {"seconds": round(f.seconds, 2)})
     return pd.DataFrame(rows)
 
 
-def choose(fitted: list[Fitted]) -> dict[str, tuple[Fitted, str]]:
+def _difference(one: Fitted, shipped: Fitted, test: Rows) -> dict[str, float]:
+    """AUC of an attempt less that of the shipped model."""
+    if one is shipped:
+        return dict.fromkeys(("difference", "difference_low", "difference_high", "p"), float("nan"))
+    gap, p = auc_difference(test.bad, one.margin, shipped.margin)
+    return {"difference": gap.value, "difference_low": gap.low, "difference_high": gap.high, "p": p}
+
+
+def choose(fitted: list[Fitted]) -> Chosen:
     """The shipped model of each version and why: SMOTETomek only if it earns its place.
 
     It does when its cross-validated AUC beats the same family tuned without it by more than two standard errors of
@@ -344,3 +392,15 @@ def choose(fitted: list[Fitted]) -> dict[str, tuple[Fitted, str]]:
         )
         chosen[version] = (resampled if earns else plain, why)
     return chosen
+
+
+def champion_of(chosen: Chosen) -> tuple[str | None, str]:
+    """The version to be champion, and why: v2 if its gate does not fail, else v1 if its does not, else none."""
+    barred = []
+    for version in reversed(VERSIONS):
+        gate = chosen[version][0].gate
+        if not gate.failed:
+            told = f"the champion is {version}, whose release gate says {gate.status}"
+            return version, "; ".join([told, *barred])
+        barred.append(f"{version} fails its release gate: {'; '.join(gate.reasons)}")
+    return None, "; ".join(["no champion", *barred])

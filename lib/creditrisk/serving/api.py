@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field
 
 from creditrisk.data.portfolio import Column, Portfolio
 from creditrisk.errors import LogError
-from creditrisk.modelling.scorecard import grades_of
+from creditrisk.modelling.scorecard import Scorecard, grades_of
 from creditrisk.serving.contract import application_model, example_application, soft_limit_warnings, wire_name
 from creditrisk.serving.log import PredictionLog
 from creditrisk.serving.model import ModelData
@@ -27,6 +27,10 @@ from creditrisk.serving.problems import BodyLimit, Mistakes, Problem, explain_pr
 from creditrisk.serving.scorer import Scorer, dedupe_key
 
 MOST_BYTES = 1_000_000
+SCORE_NOTE = (
+    "Linear in PD, hence not additive: no input has a share of it that could be added to those of others. "
+    "Points of a scorecard are additive."
+)
 OTHER_INPUTS = "this application_id was scored before, with other inputs; this is the stored prediction of those"
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="At most so many elements.")]
@@ -42,7 +46,7 @@ class Reason(BaseModel):
 
     feature: str
     text: str = Field(description="The reason in words, for the applicant.")
-    weight: float = Field(description="Log-odds of bad above the mean of the training rows.")
+    weight: float = Field(description="Log-odds of bad above the baseline that /model-info states.")
 
 
 class Prediction(BaseModel):
@@ -50,7 +54,8 @@ class Prediction(BaseModel):
 
     prediction_id: str
     default_probability: float = Field(description="Calibrated probability of default, 0 to 1.")
-    credit_score: int
+    credit_score: int = Field(description=SCORE_NOTE)
+    points: int | None = Field(description="Scorecard points, the sum of those of the card; null for trees.")
     rating: str
     timestamp: datetime = Field(description="When it was made, ISO 8601, UTC.")
     grade: str | None = Field(description="Grade on the master scale; null where the portfolio has none.")
@@ -71,7 +76,9 @@ class LoggedPrediction(BaseModel):
     inputs: dict[str, Any] | None = Field(description="The application as received, by wire name.")
     default_probability: float
     credit_score: int
+    points: int | None = Field(description="Scorecard points; null for trees.")
     rating: str
+    grade: str | None = Field(description="Grade on the master scale at the time; null where there was none.")
     reasons: list[Reason] | None
 
 
@@ -108,6 +115,42 @@ class InputInfo(BaseModel):
     also_called: list[str] = Field(description="Other names that are accepted.")
 
 
+class ScoreScale(BaseModel):
+    """The scale of credit_score."""
+
+    low: int
+    high: int
+    formula: str
+    additive: bool = Field(description="Whether contributions of single inputs add up on it.")
+    about: str
+
+
+class PointsScale(BaseModel):
+    """The scale of a scorecard's points."""
+
+    at: float = Field(description="This many points are odds of `odds` goods to 1 bad.")
+    odds: float
+    pdo: float = Field(description="So many more points double the odds.")
+    base: int = Field(description="Points that everybody has.")
+    lowest: int
+    highest: int
+    largest_error: float = Field(description="The most by which whole points can differ from the unrounded score.")
+    largest_pd_error: float = Field(description="The most by which a PD read off whole points can differ.")
+    additive: bool = Field(description="Whether contributions of single inputs add up on it.")
+    about: str
+
+
+class ReasonsInfo(BaseModel):
+    """What reasons are measured from."""
+
+    baseline: str = Field(description="Whose mean contributions, in a sentence.")
+    basis: dict[str, Any] = Field(
+        description="Share and number of rows, cut-off PD, lowest and highest PD of these rows."
+    )
+    contributions: dict[str, float] = Field(description="Those means by feature, in log-odds of bad.")
+    at_most: int
+
+
 class ModelInfo(BaseModel):
     """The model that serves."""
 
@@ -119,6 +162,10 @@ class ModelInfo(BaseModel):
     inputs: dict[str, InputInfo] = Field(description="What an application may say, by name in requests.")
     metrics: dict[str, Any] = Field(description="On the test rows and in cross-validation.")
     threshold: float = Field(description="Cut-off PD at the portfolio's approval share.")
+    pd_kind: str = Field(description="What PDs are: point-in-time or through-the-cycle.")
+    credit_score: ScoreScale
+    points: PointsScale | None = Field(description="Null for a model that is no scorecard.")
+    reasons: ReasonsInfo
     trained: str | None = Field(description="When, ISO 8601.")
     training: dict[str, Any] = Field(description="On what and how it was trained.")
     versions: dict[str, str] = Field(description="Of Python and libraries at training.")
@@ -230,18 +277,20 @@ def create_app(
 
 # --- From the log to answers ------------------------------------------------------------------------------------------
 
-_ANSWERED = ("prediction_id", "created_at", "model_version", "inputs", "pd", "score", "rating", "reasons")
+_ANSWERED = (
+    "prediction_id", "created_at", "model_version", "inputs", "pd", "score", "points", "rating", "grade", "reasons",
+)  # fmt: skip
 
 
 def _prediction(row: Mapping[str, Any], book: Portfolio, warnings: tuple[str, ...] = ()) -> Prediction:
-    grades = grades_of(np.array([row["pd"]]), book)
     return Prediction(
         prediction_id=row["prediction_id"],
         default_probability=row["pd"],
         credit_score=row["score"],
+        points=row["points"],
         rating=row["rating"],
         timestamp=row["created_at"],
-        grade=None if grades is None else str(grades[0]),
+        grade=row["grade"],
         reasons=row["reasons"] or [],
         model_version=row["model_version"],
         warnings=[*soft_limit_warnings(row["inputs"] or {}, book), *warnings],
@@ -253,6 +302,8 @@ def _repeated(log: PredictionLog, prediction_id: str, inputs: dict[str, Any], bo
     row = log.prediction(prediction_id)
     if row is None:
         raise LogError(f"prediction {prediction_id} was in the log a moment ago and is gone now")
+    if row["grade"] is None and (grades := grades_of(np.array([row["pd"]]), book)) is not None:
+        row = row | {"grade": str(grades[0])}  # logged before grades were; it is this model's prediction, so its scale
     before = {name: value for name, value in (row["inputs"] or {}).items() if value is not None}
     return _prediction(row, book, () if before == inputs else (OTHER_INPUTS,))
 
@@ -268,7 +319,9 @@ def _logged(row: Mapping[str, Any]) -> LoggedPrediction:
         inputs=row["inputs"],
         default_probability=row["pd"],
         credit_score=row["score"],
+        points=row["points"],
         rating=row["rating"],
+        grade=row["grade"],
         reasons=row["reasons"],
     )
 
@@ -301,10 +354,39 @@ def model_info(data: ModelData) -> ModelInfo:
         inputs={wire_name(name, column): _input_info(name, column) for name, column in book.inputs.items()},
         metrics=data.metrics,
         threshold=data.threshold,
+        pd_kind=data.pd_kind,
+        credit_score=_score_scale(book),
+        points=_points_scale(data.card),
+        reasons=ReasonsInfo(
+            baseline=data.reasons.about,
+            basis=data.reasons.basis,
+            contributions=dict(zip(data.reasons.features, data.reasons.baseline, strict=True)),
+            at_most=data.reasons.most,
+        ),
         trained=data.training.get("created"),
         training=data.training,
         versions=data.versions,
     )
+
+
+def _score_scale(book: Portfolio) -> ScoreScale:
+    low, high = book.scale.low, book.scale.high
+    formula = f"int({low} + (1 - PD) * {high - low})"
+    return ScoreScale(low=low, high=high, formula=formula, additive=False, about=SCORE_NOTE)
+
+
+def _points_scale(card: Scorecard | None) -> PointsScale | None:
+    if card is None:
+        return None
+    scale, (lowest, highest) = card.scale, card.span
+    about = (
+        f"{scale.at:g} points are odds of {scale.odds:g} goods to 1 bad, and {scale.pdo:g} more double the odds. "
+        "An applicant's points are the base and the points of one bin of each variable, added up."
+    )
+    return PointsScale(
+        at=scale.at, odds=scale.odds, pdo=scale.pdo, base=card.base, lowest=lowest, highest=highest,
+        largest_error=card.largest_error, largest_pd_error=card.largest_pd_error, additive=True, about=about,
+    )  # fmt: skip
 
 
 def _input_info(name: str, column: Column) -> InputInfo:

@@ -64,6 +64,8 @@ PREDICTIONS = sa.Table(
     sa.Column("score", sa.Integer, nullable=False),
     sa.Column("rating", sa.Text, nullable=False),
     sa.Column("reasons", JSON),
+    sa.Column("grade", sa.Text),  # on the master scale; null without one
+    sa.Column("points", sa.Integer),  # of a scorecard; null for trees
     sa.Index("ix_predictions_created_at", "created_at"),
     sa.Index("ix_predictions_model_sequence", "model_version", "model_sha256", "sequence"),
     sa.Index("ix_predictions_model_id", "model_version", "model_sha256", "id"),
@@ -139,6 +141,8 @@ class PredictionRecord:
     score: int
     rating: str
     reasons: list[Any] | None = None
+    grade: str | None = None
+    points: int | None = None
     application_id: str | None = None
     dedupe_key: str | None = None
     run: str | None = None
@@ -167,6 +171,7 @@ _TEXTS = (
     "model_sha256",
     "portfolio",
     "rating",
+    "grade",
 )
 _COLUMNS = tuple(item.name for item in fields(PredictionRecord))
 
@@ -274,6 +279,7 @@ class PredictionLog:
                 continue
             row = {name: getattr(record, name) for name in _COLUMNS}
             row |= {"pd": float(record.pd), "score": int(record.score), "sequence": None}
+            row["points"] = None if record.points is None else int(record.points)
             if record.purpose == "production":
                 row["sequence"] = last[_model(record)] = last[_model(record)] + 1
             if record.dedupe_key is not None:

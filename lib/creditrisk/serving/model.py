@@ -28,8 +28,10 @@ from filelock import FileLock
 from creditrisk.data.features import derive, sources
 from creditrisk.data.portfolio import Portfolio, parse_portfolio
 from creditrisk.errors import ArtifactError
+from creditrisk.modelling.design import WoeDesign
+from creditrisk.modelling.gates import Gate
 from creditrisk.modelling.pd_model import PDModel
-from creditrisk.modelling.scorecard import Reasons
+from creditrisk.modelling.scorecard import Reasons, Scorecard
 from creditrisk.settings import settings
 
 SCHEMA = 1
@@ -48,7 +50,8 @@ class ModelData:
     """One model version with everything it needs.
 
     `threshold` is the cut-off PD, `baseline` the training baseline of the drift check, `metrics` has `test` and `cv`,
-    `training` says on what and when it was trained, `test_vectors` are inputs with the PDs they must give.
+    `training` says on what and when it was trained, `test_vectors` are inputs with the PDs they must give. `card` has
+    the points of a scorecard, made from the model where those of this model are not given; None for trees.
     """
 
     version: str
@@ -62,11 +65,29 @@ class ModelData:
     versions: dict
     test_vectors: dict
     sha256: str = ""
+    card: Scorecard | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.model.design, WoeDesign):
+            object.__setattr__(self, "card", None)
+        elif self.card is None or not self.card.is_of(self.model):
+            object.__setattr__(self, "card", Scorecard.fit(self.model, self.portfolio.points))
 
     @cached_property
     def features(self) -> tuple[str, ...]:
         """The columns the model reads, before encoding."""
         return self.model.features
+
+    @property
+    def pd_kind(self) -> str:
+        """What its PDs are: "point-in-time" or "through-the-cycle"."""
+        return self.model.calibration.pd_kind
+
+    @property
+    def gate(self) -> Gate | None:
+        """What the release gate said on the test rows; None for a model from before there was one."""
+        found = self.metrics.get("gate")
+        return None if found is None else Gate.from_dict(found)
 
     def columns(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Inputs by column name (n,) with the derived features the model reads added."""
@@ -94,6 +115,7 @@ class ModelData:
                 "points": self.portfolio.points.model_dump(),
                 "threshold": self.threshold,
                 "reasons": asdict(self.reasons),
+                "card": None if self.card is None else self.card.to_dict(),
             },
             "baseline": self.baseline,
             "metrics": self.metrics,
@@ -118,6 +140,7 @@ class ModelData:
             versions=data["versions"],
             test_vectors=data["test_vectors"],
             sha256=sha256,
+            card=None if (card := data["scorecard"].get("card")) is None else Scorecard.from_dict(card),
         )
 
 

@@ -16,12 +16,16 @@ from creditrisk.serving.model import ModelData, input_arrays
 
 @dataclass(frozen=True)
 class Scored:
-    """Results by row (n,): PD, score, rating, grade, reasons; and the model's own features before encoding."""
+    """Results by row (n,): PD, score, rating, grade, points, reasons; and the model's own features before encoding.
+
+    `grade` is None where the portfolio has no master scale, `points` for a model that is no scorecard.
+    """
 
     pd: np.ndarray
     score: np.ndarray
     rating: np.ndarray
     grade: np.ndarray | None
+    points: np.ndarray | None
     reasons: list[list[dict]]
     features: dict[str, np.ndarray]
 
@@ -37,11 +41,6 @@ def _value(value):
     if value is None or value != value:
         return None
     return float(value) if isinstance(value, np.floating) else value
-
-
-def _given(features: dict[str, np.ndarray]) -> np.ndarray:
-    """Which features have a value, bool (n, features)."""
-    return np.column_stack([~pd.isna(values) for values in features.values()])
 
 
 class Scorer:
@@ -62,7 +61,8 @@ class Scorer:
             score=scores,
             rating=ratings_of(scores, book.scale),
             grade=grades_of(pds, book),
-            reasons=data.reasons.of(data.model.contributions(columns), _given(features)),
+            points=None if data.card is None else data.card.total(data.model.design, columns),
+            reasons=data.reasons.of(data.model.contributions(columns), features),
             features=features,
         )
 
@@ -88,6 +88,8 @@ class Scorer:
             pd=float(scored.pd[row]),
             score=int(scored.score[row]),
             rating=str(scored.rating[row]),
+            grade=None if scored.grade is None else str(scored.grade[row]),
+            points=None if scored.points is None else int(scored.points[row]),
             reasons=scored.reasons[row],
             **more,
         )
@@ -121,13 +123,15 @@ def file_records(
 
 
 def scored_table(applications: Applications, scored: Scored) -> pd.DataFrame:
-    """What a scored file holds: row, application_id, inputs, PD, score, rating, grade, reasons."""
+    """What a scored file holds: row, application_id, inputs, PD, score, points, rating, grade, reasons."""
     table = pd.DataFrame({"row": applications.rows})
     if applications.ids is not None:
         table["application_id"] = applications.ids
     table = pd.concat([table, applications.frame], axis=1)
     table["default_probability"] = scored.pd
     table["credit_score"] = scored.score
+    if scored.points is not None:
+        table["points"] = scored.points
     table["rating"] = scored.rating
     if scored.grade is not None:
         table["grade"] = scored.grade

@@ -126,6 +126,8 @@ def _figures(result: Result) -> str:
     }
     if result.grade is not None:
         figures["Grade"] = escape(result.grade)
+    if result.points is not None:
+        figures["Points"] = f'<span data-cr="points">{result.points}</span>'
     listed = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in figures.items())
     return f'<dl class="cr-figures">{listed}</dl>'
 
@@ -169,7 +171,7 @@ def _reasons(result: Result) -> str:
     if not result.reasons:
         return (
             '<div class="cr-section"><h3>Reasons</h3><p class="cr-said cr-soft">No input raises this PD above that of '
-            "the average applicant in training.</p></div>"
+            f"{escape(result.against)}.</p></div>"
         )
     most = max(reason.weight for reason in result.reasons)
     items = "".join(
@@ -180,7 +182,7 @@ def _reasons(result: Result) -> str:
     )
     return (
         '<div class="cr-section"><h3>What raises this PD most</h3><p class="cr-soft cr-small">Odds of default against '
-        f'the average applicant in training</p><ol class="cr-reasons">{items}</ol></div>'
+        f'{escape(result.against)}</p><ol class="cr-reasons">{items}</ol></div>'
     )
 
 

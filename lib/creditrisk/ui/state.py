@@ -77,7 +77,7 @@ def newer_model(data: ModelData, artifacts: str = "") -> str:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why the PD is as high as it is: `odds` times the odds of default of the average training row."""
+    """Why the PD is as high as it is: `odds` times the odds of default of the applicant it is compared with."""
 
     text: str
     label: str
@@ -91,15 +91,20 @@ class Reason:
 
 @dataclass(frozen=True)
 class Result:
-    """One applicant scored. `cut_off` is the PD from which the model declines, `cut_off_score` its score."""
+    """One applicant scored. `cut_off` is the PD from which the model declines, `cut_off_score` its score.
+
+    `points` are those of a scorecard, None for trees. `against` says whom reasons compare the applicant with.
+    """
 
     pd: float
     score: int
     rating: str
     grade: str | None
+    points: int | None
     cut_off: float
     cut_off_score: int
     reasons: tuple[Reason, ...]
+    against: str
     warnings: tuple[str, ...]
 
     @property
@@ -199,9 +204,11 @@ class ApplicantState(HasTraits):
             score=int(scored.score[0]),
             rating=str(scored.rating[0]),
             grade=None if scored.grade is None else str(scored.grade[0]),
+            points=None if scored.points is None else int(scored.points[0]),
             cut_off=self._data.threshold,
             cut_off_score=int(scores_of(np.array([self._data.threshold]), self.book.scale)[0]),
             reasons=tuple(reasons),
+            against=self._data.reasons.against,
             warnings=tuple(_soft_warnings(self.book, values)),
         )
 

@@ -16,10 +16,13 @@ from creditrisk.monitoring.drift import Baseline
 from creditrisk.serving.model import ModelData, library_versions, make_test_vectors
 
 
-def make_model_data(version: str, fitted: Fitted, why: str, training: Training, run: str) -> ModelData:
+def make_model_data(
+    version: str, fitted: Fitted, why: str, training: Training, run: str, source: dict | None = None
+) -> ModelData:
     """A model version with its training baseline: the development rows, features before encoding.
 
-    Figures and release gate are those of the test rows, before a shift to a long-run bad rate.
+    Figures and release gate are those of the test rows, before a shift to a long-run bad rate. `source` says where
+    the book came from, so that its split can be made again: data, rows, split, as_of.
     """
     portfolio = training.book.portfolio
     rows = training.part("development")
@@ -48,6 +51,7 @@ def make_model_data(version: str, fitted: Fitted, why: str, training: Training, 
             "why": why,
             "pd_kind": fitted.model.calibration.pd_kind,
             "split": training.split.description,
+            "source": source or {},
             "seed": training.seed,
             "rows": {part: len(getattr(training.split, part)) for part in ("train", "calibration", "test")},
             "overrides": training.overrides.to_dict(),

@@ -18,6 +18,7 @@ from creditrisk.modelling.inference import (
     herfindahl,
     impact_ratio,
     jeffreys_p,
+    observed_to_expected,
     placements,
 )
 from creditrisk.modelling.metrics import auc
@@ -91,15 +92,15 @@ def test_wrong_pds_are_told_by_how_they_are_wrong(slope, shift):
     if slope == 1:
         assert abs(found.intercept.value + shift) < found.intercept.high - found.intercept.low
         assert (found.observed_to_expected.value < 1) == (shift > 0)
-    ratio = found.observed_to_expected
-    exact = chi2.ppf(0.025, 2 * found.bads) / 2 / pd.sum(), chi2.ppf(0.975, 2 * found.bads + 2) / 2 / pd.sum()
-    assert (ratio.low, ratio.high) == pytest.approx(exact, rel=1e-3)  # Wilson and Hilferty against the exact interval
 
 
 def test_one_class_has_no_line_but_still_a_count():
     found = calibration_fit(np.zeros(100), np.full(100, 0.02))
     assert np.isnan(found.slope.value) and np.isnan(found.intercept.value)
     assert found.observed_to_expected.value == found.observed_to_expected.low == 0 < found.observed_to_expected.high
+    whole, error = observed_to_expected(np.ones(40), np.full(40, 0.5))
+    exact = chi2.ppf(0.025, 80) / 40, chi2.ppf(0.975, 82) / 40
+    assert (whole.low, whole.high) == pytest.approx(exact, rel=2e-3) and np.isnan(error)  # Wilson and Hilferty
 
 
 def test_jeffreys_p_is_that_of_the_published_example():

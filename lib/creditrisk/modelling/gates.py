@@ -9,14 +9,12 @@ are too few to show anything, only a clear failure counts, and the status says s
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from math import ceil, exp, log, sqrt
+from math import ceil, log, sqrt
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, logit
 
-from creditrisk.modelling.inference import CalibrationFit, Interval, calibration_fit, z_of
-from creditrisk.modelling.metrics import EDGE
+from creditrisk.modelling.inference import Interval, calibration_fit, observed_to_expected, z_of
 
 PASS, FAIL, TOO_FEW = "pass", "fail", "insufficient defaults"
 UNDECIDED = "undecided"
@@ -95,7 +93,7 @@ def release_gate(bad: np.ndarray, pd: np.ndarray, made: str = "") -> Gate:
     """
     bad, pd = np.asarray(bad, dtype=np.float64), np.asarray(pd, dtype=np.float64)
     fit = calibration_fit(bad, pd, LEVEL)
-    ratio, error = _ratio(bad, pd, fit)
+    ratio, error = observed_to_expected(bad, pd, EQUIVALENCE)
     needed = _bads_needed(fit.bads, error)
     few = fit.bads < needed and not _is_inside(ratio, RATIOS)
     criteria = (
@@ -114,21 +112,6 @@ def release_gate(bad: np.ndarray, pd: np.ndarray, made: str = "") -> Gate:
             "a right model to show that it is; until then only an interval wholly outside its bounds counts"
         )
     return Gate(status, len(bad), fit.bads, mean, rate, criteria, tuple(reasons or [", ".join(map(str, criteria))]))
-
-
-def _ratio(bad: np.ndarray, pd: np.ndarray, fit: CalibrationFit) -> tuple[Interval, float]:
-    """Observed over expected bads with its interval, and the standard error of its logarithm.
-
-    Bads are a sum of outcomes with unequal PDs, hence of variance sum p (1 - p), the p at the observed level: less
-    than the Poisson sum p, by much where PDs are far from 0. Rows of one class have no such p, and keep Poisson's.
-    """
-    poisson = fit.observed_to_expected
-    if not 0 < fit.bads < len(bad):
-        return poisson, float("nan")
-    p = expit(logit(np.clip(pd, EDGE, 1 - EDGE)) + fit.intercept.value)
-    error = sqrt(float((p * (1 - p)).sum())) / fit.bads
-    reach = exp(z_of(EQUIVALENCE) * error)
-    return Interval(poisson.value, poisson.value / reach, poisson.value * reach), error
 
 
 def _bads_needed(bads: int, error: float) -> int:

@@ -107,18 +107,13 @@ class CalibrationFit:
 def calibration_fit(bad: np.ndarray, pd: np.ndarray, level: float = 0.95) -> CalibrationFit:
     """Cox's slope (1 when right) and calibration in the large (0 when right), and O/E (1 when right).
 
-    Standard errors are from the information matrix; O/E has a Poisson interval for the bads (Wilson and Hilferty).
+    Standard errors are from the information matrix; the interval of O/E is that of `observed_to_expected`.
     """
     bad = np.asarray(bad, dtype=np.float64)
     x = logit(np.clip(pd, EDGE, 1 - EDGE))
-    bads, expected, z = float(bad.sum()), float(np.sum(pd)), z_of(level)
+    bads, z = float(bad.sum()), z_of(level)
     nothing = Interval(float("nan"), float("nan"), float("nan"))
-    ratio = nothing
-    if expected > 0:
-        low = bads * (1 - 1 / (9 * bads) - z / (3 * sqrt(bads))) ** 3 if bads else 0.0
-        more = bads + 1
-        high = more * (1 - 1 / (9 * more) + z / (3 * sqrt(more))) ** 3
-        ratio = Interval(bads / expected, low / expected, high / expected)
+    ratio, _ = observed_to_expected(bad, pd, level)
     if not 0 < bads < len(bad):
         return CalibrationFit(nothing, nothing, ratio, int(bads))
     a, b = fit_line(bad, x)
@@ -133,6 +128,29 @@ def calibration_fit(bad: np.ndarray, pd: np.ndarray, level: float = 0.95) -> Cal
         ratio,
         int(bads),
     )
+
+
+def observed_to_expected(bad: np.ndarray, pd: np.ndarray, level: float = 0.95) -> tuple[Interval, float]:
+    """Bads over the sum of PDs (1 when right) with its interval, and the standard error of its logarithm.
+
+    Bads are a sum of outcomes with unequal PDs, hence of variance sum p (1 - p), the p at the observed level: less
+    than the Poisson sum p, by much where PDs are far from 0. Rows of one class have no such p; they get Poisson's
+    interval (Wilson and Hilferty) and no standard error.
+    """
+    bad, pd = np.asarray(bad, dtype=np.float64), np.asarray(pd, dtype=np.float64)
+    bads, expected, z = float(bad.sum()), float(pd.sum()), z_of(level)
+    if not expected:
+        return Interval(float("nan"), float("nan"), float("nan")), float("nan")
+    if not 0 < bads < len(bad):
+        low = bads * (1 - 1 / (9 * bads) - z / (3 * sqrt(bads))) ** 3 if bads else 0.0
+        more = bads + 1
+        high = more * (1 - 1 / (9 * more) + z / (3 * sqrt(more))) ** 3
+        return Interval(bads / expected, low / expected, high / expected), float("nan")
+    x = logit(np.clip(pd, EDGE, 1 - EDGE))
+    p = expit(x + _level(bad, x)[0])
+    error = sqrt(float((p * (1 - p)).sum())) / bads
+    reach = float(np.exp(z * error))
+    return Interval(bads / expected, bads / expected / reach, bads / expected * reach), error
 
 
 def _level(bad: np.ndarray, x: np.ndarray) -> tuple[float, float]:

@@ -183,12 +183,13 @@ def input_arrays(rows: dict[str, list], book: Portfolio) -> dict[str, np.ndarray
 # --- Writing ----------------------------------------------------------------------------------------------------------
 
 
-def save_models(folder: str, models: dict[str, ModelData], champion: str) -> dict[str, str]:
+def save_models(folder: str, models: dict[str, ModelData], champion: str | None) -> dict[str, str]:
     """Write model files, archive those they replace, and publish both in the manifest, replaced last and at once.
 
     Until the manifest is replaced, and if it never is, readers get the models it names from the archive. Returns the
-    path (elsewhere the URL) of each file by version. The other version named becomes the challenger. Raises
-    ArtifactError, before anything is written, when there is no model to be champion or a model is not plain data.
+    path (elsewhere the URL) of each file by version. The other version named becomes the challenger; without a
+    champion (None: no model may be one) neither alias stands for a model. Raises ArtifactError, before anything is
+    written, when there is no model to be champion or a model is not plain data.
     """
     folder = folder or settings().artifacts_dir
     contents = {name: _dump(data.to_dict()) for name, data in models.items()}
@@ -196,7 +197,7 @@ def save_models(folder: str, models: dict[str, ModelData], champion: str) -> dic
     fs.makedirs(root, exist_ok=True)
     with _locked(fs, root):
         manifest = _read_manifest(fs, root) or {"schema": SCHEMA, "models": {}, "aliases": {}, "archived": []}
-        if champion not in manifest["models"] | models:
+        if champion is not None and champion not in manifest["models"] | models:
             known = ", ".join(manifest["models"] | models)
             raise ArtifactError(f"{folder}: there is no model {champion!r} to be the champion; there are {known}")
         paths = {}
@@ -218,7 +219,9 @@ def save_models(folder: str, models: dict[str, ModelData], champion: str) -> dic
                 "versions": data.versions,
             }
         others = [name for name in models if name != champion]
-        manifest["aliases"] = {CHAMPION: champion} | ({CHALLENGER: others[0]} if others else {})
+        manifest["aliases"] = {}
+        if champion is not None:
+            manifest["aliases"] = {CHAMPION: champion} | ({CHALLENGER: others[0]} if others else {})
         manifest["published"] = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         _write(fs, f"{root}/{MANIFEST}", json.dumps(manifest, indent=2).encode())
     return paths
@@ -339,6 +342,11 @@ def read_manifest(folder: str = "") -> dict:
 def resolve(name: str, manifest: dict) -> str:
     """The version behind an alias or version name. Raises ArtifactError that lists what there is."""
     found = manifest["aliases"].get(name, name)
+    if found == CHAMPION and manifest["models"]:
+        raise ArtifactError(
+            "there is no champion: no model of the last training run passed its release gate, and its report says why; "
+            f"name a model to use it all the same: {', '.join(manifest['models'])}"
+        )
     if found not in manifest["models"]:
         known = [*manifest["models"], *manifest["aliases"]]
         raise ArtifactError(f"there is no model {name!r}; there are {', '.join(known)}")

@@ -76,9 +76,7 @@ def _newest_report() -> Path:
 @contextmanager
 def running_page() -> Iterator[str]:
     """`creditrisk dashboard` on a free port, stopped at the end."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = _free_port()
     program = [sys.executable, "-m", "creditrisk.cli", "dashboard", "--port", str(port)]
     server = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -98,9 +96,7 @@ def running_lab(folder: Path) -> Iterator[str]:
     quiet.mkdir(parents=True)
     told = {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True}
     (quiet / "notification.jupyterlab-settings").write_text(json.dumps(told))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = _free_port()
     own = ("JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR", "JUPYTER_CONFIG_DIR")
     program = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--IdentityProvider.token="]
     program += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}"]
@@ -117,6 +113,12 @@ def running_lab(folder: Path) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait(timeout=30)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def _wait(address: str, server: subprocess.Popen) -> None:

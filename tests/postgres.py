@@ -6,7 +6,6 @@ import os
 import pwd
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +14,8 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+
+from servers import free_port
 
 
 def skip_or_fail(reason: str) -> None:
@@ -83,7 +84,7 @@ def fresh_database(server_url: str) -> Iterator[str]:
 
 def _start(programs: Path, account: pwd.struct_passwd, folder: Path) -> int:
     for attempt in range(3):  # another program may take the port between finding it and using it
-        port = _free_port()
+        port = free_port()
         options = f"-h 127.0.0.1 -p {port} -F -c unix_socket_directories= -c full_page_writes=off"
         log = folder / f"server-{attempt}.log"
         start = [
@@ -124,12 +125,6 @@ def _account() -> pwd.struct_passwd | None:
         return pwd.getpwuid(os.geteuid())
     known = {account.pw_name: account for account in pwd.getpwall()}
     return known.get("postgres") or known.get("nobody")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _run(command: list, account: pwd.struct_passwd, folder: Path) -> None:

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -31,6 +27,7 @@ from creditrisk.release import make_model_data  # noqa: E402
 from creditrisk.serving.log import PredictionLog, migrate  # noqa: E402
 from creditrisk.serving.model import load_model, save_models  # noqa: E402
 from creditrisk.serving.scorer import Scorer  # noqa: E402
+from servers import free_port, wait_until_it_answers
 
 BROWSERS = ("chromium", "google-chrome", "chromium-browser")
 FLAGS = [
@@ -70,7 +67,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
     migrate(url)
     log = PredictionLog(url, PERIOD)
     _log_predictions(log, load_model("champion", str(artifacts)))
-    port = _free_port()
+    port = free_port()
     address = f"http://127.0.0.1:{port}"
     program = [sys.executable, "-m", "creditrisk.cli", "dashboard", "--port", str(port)]
     # Relative, as people write them: the page's kernels run in another folder.
@@ -79,7 +76,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
     with open(folder / "server.log", "wb") as output:
         server = subprocess.Popen(program, cwd=folder, env=environment, stdout=output, stderr=output)
         try:
-            _wait_until_it_listens(address, server, folder / "server.log")
+            wait_until_it_answers(f"{address}/voila/static/voila.js", server, folder / "server.log")
             yield SimpleNamespace(address=address, log=log, output=folder / "server.log")
         finally:
             server.terminate()
@@ -105,25 +102,6 @@ def _log_predictions(log: PredictionLog, data) -> None:
     scored = scorer.score_frame(frame)
     log.append([scorer.record(scored, i, {}, purpose="production", source="api") for i in range(len(frame))])
     run_due_checks(log, lambda check: data, "test")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def _wait_until_it_listens(address: str, server: subprocess.Popen, output: Path) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            urllib.request.urlopen(f"{address}/voila/static/voila.js", timeout=5).close()
-            return
-        except (urllib.error.URLError, OSError):
-            if server.poll() is not None:
-                break
-            time.sleep(0.1)
-    pytest.fail(f"the page did not start:\n{output.read_text()[-2000:]}")
 
 
 @pytest.fixture

@@ -5,14 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
@@ -20,6 +15,7 @@ import pytest
 
 from browser.test_page import HARD_TO_READ
 from notebooks import regression
+from servers import free_port, wait_until_it_answers
 
 SECONDS = 60_000  # milliseconds that anything on the page may take on a busy machine
 ROWS = 4_000
@@ -56,7 +52,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
     }
     own = {name: value for name, value in os.environ.items() if not name.startswith(("CREDITRISK_", "JUPYTER"))}
     environment = own | {name: str(folder / place) for name, place in places.items()}
-    port = _free_port()
+    port = free_port()
     program = [sys.executable, "-m", "jupyterlab", "--no-browser", "--IdentityProvider.token=", "--allow-root"]
     options = ["--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
     options += [f"--ServerApp.root_dir={folder}", "--LabApp.expose_app_in_browser=True"]
@@ -66,7 +62,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
         server = subprocess.Popen([*program, *options], cwd=folder, env=environment, stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}"
     try:
-        _wait_until_it_listens(address, server, output)
+        wait_until_it_answers(f"{address}/api", server, output)
         yield SimpleNamespace(address=address, folder=folder, overrides=folder / "artifacts" / "overrides.json")
     finally:
         server.terminate()  # which ends its kernels, too
@@ -75,25 +71,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def _wait_until_it_listens(address: str, server: subprocess.Popen, output: Path) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            urllib.request.urlopen(f"{address}/api", timeout=5).close()
-            return
-        except (urllib.error.URLError, OSError):
-            if server.poll() is not None:
-                break
-            time.sleep(0.1)
-    pytest.fail(f"JupyterLab did not start:\n{output.read_text()[-2000:]}")
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from creditrisk.ui import bench_html, bench_words
 from creditrisk.ui.bench_chart import BinChart
 from creditrisk.ui.bench_state import BinningBench, Row
 from creditrisk.ui.bench_styles import CSS
+from creditrisk.ui.summary_box import SummaryBox
 
 if TYPE_CHECKING:
     from creditrisk.modelling.train import Split
@@ -27,15 +28,8 @@ USES = [("by selection", ""), ("forced in", "in"), ("forced out, of the trees to
 ENTER_SECONDS = 1.0  # in which a text that follows its Enter arrives
 
 
-class BenchWidget(widgets.VBox):
-    """The bench as a widget; where widgets cannot be shown it says in one line what it holds."""
-
-    def __init__(self, children, summary: str) -> None:
-        super().__init__(children)
-        self._summary = summary
-
-    def __repr__(self) -> str:
-        return self._summary
+class BenchWidget(SummaryBox):
+    """The bench as a widget."""
 
 
 def open_bench(book: Book, split: Split, overrides: str = "") -> BenchWidget:

@@ -13,21 +13,15 @@ from creditrisk.ui.log_state import BookState, MonitoringState
 from creditrisk.ui.page_charts import RatingChart, ScoreChart
 from creditrisk.ui.state import ApplicantState, Workbench, newer_model, open_workbench
 from creditrisk.ui.styles import CSS
+from creditrisk.ui.summary_box import SummaryBox
 
 TABS = ("Score an applicant", "Book", "Monitoring")
 NO_PREDICTIONS = "Save a prediction here, call the API (`creditrisk serve`), or score a file with `creditrisk score`."
 NO_REPORTS = "Every full {} of production predictions is checked by itself; `creditrisk drift` checks at any time."
 
 
-class RiskPage(widgets.VBox):
-    """The page as a widget; where widgets cannot be shown it says in one line what it holds."""
-
-    def __init__(self, children, summary: str) -> None:
-        super().__init__(children)
-        self._summary = summary
-
-    def __repr__(self) -> str:
-        return self._summary
+class RiskPage(SummaryBox):
+    """The page as a widget."""
 
 
 def open_page(bench: Workbench | None = None) -> RiskPage:

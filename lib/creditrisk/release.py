@@ -19,14 +19,14 @@ from creditrisk.serving.model import ModelData, library_versions, make_test_vect
 def make_model_data(
     version: str, fitted: Fitted, why: str, training: Training, run: str, source: dict | None = None
 ) -> ModelData:
-    """A model version with its training baseline: the development rows, features before encoding.
+    """A model version with its training baseline: the training rows, features before encoding.
 
     Figures and release gate are those of the test rows, before a shift to a long-run bad rate. `source` says where
     the book came from, so that its split can be made again: data, rows, split, as_of.
     """
     portfolio = training.book.portfolio
-    rows = training.part("development")
-    frame = training.book.frame.iloc[np.sort(np.concatenate([training.split.train, training.split.calibration]))]
+    rows = training.part("train")
+    frame = training.book.frame.iloc[training.split.train]
     inputs = {name: rows.columns[name] for name in portfolio.inputs}
     return ModelData(
         version=version,
@@ -53,7 +53,7 @@ def make_model_data(
             "split": training.split.description,
             "source": source or {},
             "seed": training.seed,
-            "rows": {part: len(getattr(training.split, part)) for part in ("train", "calibration", "test")},
+            "rows": {part: len(getattr(training.split, part)) for part in ("train", "test")},
             "overrides": training.overrides.to_dict(),
             "hold_order": training.candidates.newest is not None,
             "notes": notes(fitted),

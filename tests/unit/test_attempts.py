@@ -58,12 +58,38 @@ def test_masking_hides_a_share_of_optional_inputs_and_nothing_else(rows):
     assert not np.array_equal(np.isnan(mask_optional(rows, RETAIL, 2).columns["enquiry_count"]), hidden)
 
 
-def test_models_are_fitted_to_masked_rows(rows, monkeypatch):
+def test_resampled_rows_and_scorecards_have_optional_inputs_hidden_in_some_rows(rows, monkeypatch):
     seen = []
     monkeypatch.setattr(attempts, "resample", lambda matrix, bad, *_: (seen.append(matrix), (matrix, bad))[1])
     candidates = Candidates((), ("enquiry_count", "age"))
-    fit_attempt(Attempt(4, "xgboost", params={"n_estimators": 2}), rows, candidates, RETAIL, 0)
+    fit_attempt(Attempt(2, "xgboost", "under", params={"n_estimators": 2}), rows, candidates, RETAIL, 0)
     assert np.isnan(seen[0]).mean(axis=0) == pytest.approx([RETAIL.missing_share_of_optional, 0], abs=0.03)
+
+
+def test_trees_see_every_row_as_it_is_and_without_its_optional_inputs(rows):
+    share = RETAIL.missing_share_of_optional
+    seen = attempts._prepare(Attempt(4, "xgboost"), rows, Candidates((), ("enquiry_count", "age")), RETAIL, 0)
+    whole, lacking = seen.matrix[: len(rows)], seen.matrix[len(rows) :]
+    assert np.array_equal(whole[:, 0], rows.columns["enquiry_count"]) and np.isnan(lacking[:, 0]).all()
+    assert np.array_equal(whole[:, 1], lacking[:, 1]) and np.array_equal(seen.bad, np.r_[rows.bad, rows.bad])
+    assert seen.weight.tolist() == [1 - share] * len(rows) + [share] * len(rows), "in the portfolio's proportion"
+    without = attempts._prepare(Attempt(4, "xgboost"), rows, Candidates((), ("age",)), RETAIL, 0)
+    assert without.weight is None and len(without.matrix) == len(rows)
+
+
+def test_every_row_gets_its_out_of_fold_margin_from_a_model_that_has_not_seen_it(rows):
+    cv = CrossValidation(rows, Candidates((), ("enquiry_count", "loan_to_income")), RETAIL, 3, 0)
+    attempt = Attempt(4, "xgboost", params={"n_estimators": 5})
+    found = cv.out_of_fold(attempt)
+    assert found.aucs == tuple(cv.aucs(attempt)) and len(found.margin) == len(rows)
+    for train, held_out in cv.parts:
+        model = fit_attempt(attempt, rows.take(train), cv.candidates, RETAIL, 0)
+        part = rows.take(held_out)
+        assert np.array_equal(found.margin[held_out], model.margin(part.columns))
+        hidden = part.columns | {"enquiry_count": np.full(len(part), np.nan)}
+        assert np.array_equal(found.lacking[held_out], model.margin(hidden))
+    unread = CrossValidation(rows, Candidates((), ("loan_to_income",)), RETAIL, 2, 0)
+    assert unread.out_of_fold(attempt).lacking is None
 
 
 def test_optional_categories_are_masked_too(rows):
@@ -201,7 +227,7 @@ def test_every_scorecard_and_every_fold_uses_the_given_cuts(rows, params):
     attempt = Attempt(3, "logistic", params=params)
     cv = CrossValidation(rows, candidates, RETAIL, 3, 0)
     list(cv.aucs(attempt))
-    designs = [fit_attempt(attempt, rows, candidates, RETAIL, 0).design, *(p[0] for p in cv._prepared.values())]
+    designs = [fit_attempt(attempt, rows, candidates, RETAIL, 0).design, *(p.design for p in cv._prepared.values())]
     assert len(designs) == 4
     counts = set()
     for design in designs:
@@ -212,7 +238,7 @@ def test_every_scorecard_and_every_fold_uses_the_given_cuts(rows, params):
     free = CrossValidation(rows, FEW, RETAIL, 3, 0)
     list(free.aucs(attempt))
     for one, other in zip(free._prepared.values(), cv._prepared.values(), strict=True):
-        assert one[0].bins[0] == other[0].bins[0], "what is not overridden is searched as ever"
+        assert one.design.bins[0] == other.design.bins[0], "what is not overridden is searched as ever"
 
 
 def turning() -> Rows:
@@ -302,7 +328,7 @@ def test_where_the_order_must_hold_it_holds_in_every_searched_binning(rows):
     def turned(candidates: Candidates) -> dict:
         cv = CrossValidation(rows, candidates, RETAIL, 2, 0)
         list(cv.aucs(attempt))
-        designs = [fit_attempt(attempt, rows, candidates, RETAIL, 0).design, *(p[0] for p in cv._prepared.values())]
+        designs = [fit_attempt(attempt, rows, candidates, RETAIL, 0).design, *(p.design for p in cv._prepared.values())]
         counted = [
             (b, counts_in(b.assign(newest.columns[b.name]), newest.bad, b.n_slots)) for d in designs for b in d.bins
         ]
@@ -363,11 +389,10 @@ def test_folds_keep_the_bad_rate_and_hold_every_row_out_once(rows):
     cv = CrossValidation(rows, FEW, RETAIL, 4, 3, repeats=2)
     assert len(cv.parts) == 8
     for half in (cv.parts[:4], cv.parts[4:]):
-        held_out = np.concatenate([part.columns["loan_amount"] for _, part in half])
-        assert sorted(held_out) == sorted(rows.columns["loan_amount"])
+        assert sorted(np.concatenate([held_out for _, held_out in half])) == list(range(len(rows)))
     for train, held_out in cv.parts:
         assert len(train) + len(held_out) == len(rows)
-        assert held_out.bad.mean() == pytest.approx(rows.bad.mean(), abs=0.005)
+        assert rows.bad[held_out].mean() == pytest.approx(rows.bad.mean(), abs=0.005)
     one_bad_each = rows.take(np.r_[np.flatnonzero(rows.bad == 1)[:3], np.flatnonzero(rows.bad == 0)[:60]])
     assert len(CrossValidation(one_bad_each, FEW, RETAIL, 10, 0).parts) == 3
 

@@ -86,7 +86,7 @@ def test_the_bench_starts_with_the_bins_that_training_would_fit(bench, made):
     assert {row.label for row in bench.rows} >= {"Loan amount", "Loan tenure (months)"}
 
 
-def test_calibration_rows_are_on_neither_side(bench, made):
+def test_training_and_test_rows_are_counted_apart(bench, made):
     version = bench.version()
     assert sum(version.bins.goods) + sum(version.bins.bads) == len(made.split.train) == bench.train_rows
     assert version.table["test_count"].sum() == len(made.split.test) == bench.test_rows

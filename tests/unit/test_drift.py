@@ -161,15 +161,15 @@ def test_drift_outranks_insufficient_data_which_outranks_ok(new, status):
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
-def test_the_baseline_of_a_model_is_of_its_own_features_over_the_development_rows(version):
+def test_the_baseline_of_a_model_is_of_its_own_features_over_the_training_rows(version):
     data, training = small_models()[version], small_training()
     baseline = Baseline.from_dict(data.baseline)
     assert tuple(column.name for column in baseline.columns) == data.features
-    development = training.part("development")
-    assert baseline.rows == len(development)
+    rows = training.part("train")
+    assert baseline.rows == len(rows)
     for column in baseline.columns:
         if column.kind == "number":
-            values = development.columns[column.name]
+            values = rows.columns[column.name]
             assert column.mean == pytest.approx(np.nanmean(values)) and column.std == pytest.approx(np.nanstd(values))
 
 

@@ -306,7 +306,7 @@ def test_rows_near_the_cut_off_are_the_nearest_in_rank_on_both_sides_and_whoever
 
 @BOTH
 def test_the_baseline_is_the_mean_of_the_tenth_of_training_rows_nearest_to_the_cut_off(version):
-    data, columns = small_models()[version], small_training().part("development").columns
+    data, columns = small_models()[version], small_training().part("train").columns
     pds, basis = data.model.pd(columns), data.reasons.basis
     ranks = np.argsort(np.argsort(np.abs(np.searchsorted(np.sort(pds), pds) - (pds < basis["cut_off"]).sum())))
     nearest = ranks < 0.10 * len(pds)
@@ -325,7 +325,7 @@ def test_the_baseline_is_the_mean_of_the_tenth_of_training_rows_nearest_to_the_c
 
 
 def test_the_baseline_may_be_all_training_rows():
-    model, columns = small_fitted()["v1"].model, small_training().part("development").columns
+    model, columns = small_fitted()["v1"].model, small_training().part("train").columns
     reasons = Reasons.fit(model, columns, RETAIL, share=1.0)
     assert np.allclose(reasons.baseline, model.contributions(columns).mean(axis=0), atol=1e-12)
     assert "all training rows" in reasons.about and reasons.against == "the average applicant in training"
@@ -333,7 +333,7 @@ def test_the_baseline_may_be_all_training_rows():
 
 def test_scorecard_reasons_add_up_to_the_distance_from_the_average_applicant_near_the_cut_off():
     data, training = small_models()["v1"], small_training()
-    columns, development = training.part("test").columns, training.part("development").columns
+    columns, development = training.part("test").columns, training.part("train").columns
     near = near_cut_off(data.model.pd(development), data.reasons.basis["cut_off"])
     average = logit(data.model.pd(development)[near]).mean()
     away = weights_of(data, columns).sum(axis=1)
@@ -388,7 +388,7 @@ def behind(feature: str) -> tuple[str, ...]:
 
 def test_of_trees_a_value_better_than_the_typical_one_at_the_cut_off_is_no_reason():
     data, columns = small_models()["v2"], small_training().part("test").columns
-    development = small_training().part("development").columns
+    development = small_training().part("train").columns
     near = near_cut_off(data.model.pd(development), data.reasons.basis["cut_off"])
     found, weights, held_back = reasons_by_row(data, columns), weights_of(data, columns), 0
     for j, name in enumerate(data.features):

@@ -20,21 +20,24 @@ from creditrisk.data.tables import Book, prepare_book, to_columns
 from creditrisk.errors import DataError, OverridesError, PortfolioError
 from creditrisk.modelling import train
 from creditrisk.modelling.attempts import ATTEMPTS, Attempt, Candidates, Clock, Fitted, Rows, fit_attempt
-from creditrisk.modelling.calibration import fit_calibration
+from creditrisk.modelling.calibration import fit_calibration, line_between
 from creditrisk.modelling.gates import Gate, release_gate
 from creditrisk.modelling.inference import auc_difference, auc_interval
+from creditrisk.modelling.pd_model import LeftOut
 from creditrisk.release import make_model_data, oracle_on_test, training_result
 from creditrisk.runs import RunFolder
 from creditrisk.serving.model import load_model, save_models
 from creditrisk.serving.scorer import Scorer
 from unit.models import (
     RETAIL,
+    folds,
     published,
     small_book,
     small_fitted,
     small_models,
     small_training,
     some_applications,
+    unseen,
 )
 
 
@@ -57,16 +60,13 @@ def with_outcomes(book: Book, bads: int) -> Book:
 def test_every_row_is_in_one_part_and_the_shares_are_kept(how):
     book = small_book()
     split = train.split_book(book, how, 1)
-    parts = (split.train, split.calibration, split.test)
+    parts = (split.train, split.test)
     assert np.array_equal(np.sort(np.concatenate(parts)), np.arange(len(book.bad)))
     assert len(split.test) / len(book.bad) == pytest.approx(train.TEST_SHARE, abs=0.01)
-    rest = len(split.train) + len(split.calibration)
-    assert len(split.calibration) / rest == pytest.approx(train.CALIBRATION_SHARE, abs=0.01)
-    assert book.bad[split.train].mean() == pytest.approx(book.bad[split.calibration].mean(), abs=0.003)
     if how == "random":
         assert book.bad[split.test].mean() == pytest.approx(book.bad.mean(), abs=0.003)
     table = split.table(book).set_index("part")
-    assert table["rows"].to_dict() == {"train": len(parts[0]), "calibration": len(parts[1]), "test": len(parts[2])}
+    assert table["rows"].to_dict() == {"train": len(parts[0]), "test": len(parts[1])}
     assert table["bads"].sum() == book.bad.sum()
 
 
@@ -75,8 +75,7 @@ def test_out_of_time_tests_on_later_dates_only_even_where_dates_are_shared():
     months = replace(book, dates=book.dates.dt.to_period("Q").dt.to_timestamp())
     for dated in (book, months):
         split = train.split_book(dated, "out_of_time", 1)
-        before = dated.dates.iloc[np.concatenate([split.train, split.calibration])]
-        assert before.max() < dated.dates.iloc[split.test].min()
+        assert dated.dates.iloc[split.train].max() < dated.dates.iloc[split.test].min()
         assert f"{dated.dates.iloc[split.test].min():%Y-%m-%d}" in split.description
 
 
@@ -117,7 +116,7 @@ def test_a_tiny_book_is_a_clear_error():
 
 def test_parts_of_a_training_are_the_rows_of_the_split():
     training = small_training()
-    assert len(training.part("development")) == len(training.part("train")) + len(training.part("calibration"))
+    assert len(training.part("train")) + len(training.part("test")) == len(training.rows)
     assert np.array_equal(training.part("test").bad, training.book.bad[training.split.test])
     income = training.book.frame["income"].to_numpy()[training.split.train]
     assert np.array_equal(training.part("train").columns["income"], income)
@@ -130,7 +129,6 @@ def test_bins_and_selection_look_at_training_rows_only():
     training = small_training()
     elsewhere = training.book.bad.copy()
     elsewhere[training.split.test] = 1 - elsewhere[training.split.test]
-    elsewhere[training.split.calibration] = 1 - elsewhere[training.split.calibration]
     again = train.begin(replace(training.book, bad=elsewhere), training.split, 42)
     assert again.bins == training.bins
     pd.testing.assert_frame_equal(again.funnel, training.funnel)
@@ -179,7 +177,7 @@ def test_decisions_are_found_in_the_saved_and_reloaded_models(decided, tmp_path)
     rows, fitted = decided.part("train"), {}
     for version, attempt in (("v1", Attempt(3, "logistic", params={"min_iv": 0.02})), ("v2", Attempt(4, "xgboost"))):
         model = fit_attempt(attempt, rows, decided.candidates, RETAIL, 42)
-        fitted[version] = train.judge(decided, attempt, model, (0.9, 0.91), Clock())
+        fitted[version] = train.judge(decided, attempt, model, folds(decided).out_of_fold(attempt), Clock())
     models = {v: make_model_data(v, one, "a reason", decided, "a-run") for v, one in fitted.items()}
     save_models(str(tmp_path), models, "v2")
     for version in models:
@@ -290,13 +288,16 @@ def test_the_test_rows_never_decide_whether_an_order_holds():
     ]
 
 
-def test_without_dates_the_order_must_hold_on_the_calibration_rows():
+def test_without_dates_the_order_must_hold_on_training_rows_drawn_at_random():
     book = replace(small_book(), dates=None)
     split = train.split_book(book, "random", 3)
     held = train.begin(book, split, 3, hold_order=True)
-    assert reversed_in(train.begin(book, split, 3), split.calibration) and held.overrides
-    assert reversed_in(held, split.calibration) == set()
-    assert all("calibration rows" in one.reason for one in held.overrides.values())
+    drawn, what = train._newest(book, split, 3)
+    assert len(drawn) == pytest.approx(train.NEWEST_SHARE * len(split.train), abs=1) and "drawn at random" in what
+    assert set(drawn) < set(split.train)
+    assert reversed_in(train.begin(book, split, 3), drawn) and held.overrides
+    assert reversed_in(held, drawn) == set()
+    assert all(what in one.reason for one in held.overrides.values())
     no_day = replace(book, dates=pd.Series(pd.NaT, index=book.frame.index, dtype="datetime64[us]"))
     assert set(train.begin(no_day, split, 3, hold_order=True).overrides) == set(held.overrides)
 
@@ -363,8 +364,8 @@ def test_calibration_repairs_what_undersampling_did_to_the_level(tiny, monkeypat
     assert one.raw["mean_pd"] > 1.8 * one.raw["bad_rate"]
     assert one.test["mean_pd"] == pytest.approx(one.test["bad_rate"], abs=0.03)
     assert one.test["auc"] == pytest.approx(one.raw["auc"], abs=1e-12)
-    calibration = tiny.part("calibration")
-    assert (one.model.pd(calibration.columns) >= one.threshold).mean() == pytest.approx(0.2, abs=0.03)
+    declined = one.model.calibration.pd(one.out_of_fold) >= one.threshold
+    assert declined.mean() == pytest.approx(0.2, abs=0.002), "the cut-off approves the portfolio's share"
 
 
 def test_the_comparison_holds_every_attempt_before_and_after_calibration_on_the_same_rows():
@@ -395,7 +396,7 @@ def test_the_gate_and_the_figures_are_those_of_the_test_rows_alone():
     elsewhere = replace(training, rows=Rows(training.rows.columns, training.rows.bad.copy()))
     elsewhere.rows.bad[training.split.train] = 1 - training.rows.bad[training.split.train]
     for version, one in small_fitted().items():
-        again = train.judge(elsewhere, one.attempt, one.model, one.cv_auc, Clock())
+        again = train.judge(elsewhere, one.attempt, one.model, unseen(one), Clock())
         assert (again.gate, again.test) == (one.gate, one.test), version
         test = training.part("test")
         assert again.gate == release_gate(test.bad, one.model.pd(test.columns))
@@ -412,7 +413,7 @@ def test_only_trees_may_be_calibrated_by_isotonic(family, isotonic, monkeypatch)
 
     monkeypatch.setattr(train, "fit_calibration", spy)
     one = small_fitted()["v1"]
-    train.judge(small_training(), replace(one.attempt, family=family), one.model, one.cv_auc, Clock())
+    train.judge(small_training(), replace(one.attempt, family=family), one.model, unseen(one), Clock())
     assert asked == [isotonic]
 
 
@@ -425,12 +426,11 @@ def test_a_long_run_bad_rate_shifts_what_ships_and_nothing_that_is_judged(tmp_pa
     training = replace(small_training(), book=book)
     models = {}
     for version, now in small_fitted().items():
-        one = train.judge(training, now.attempt, now.model, now.cv_auc, Clock())
-        calibration = training.part("calibration")
-        assert one.model.pd(calibration.columns).mean() == pytest.approx(0.05, abs=1e-9)
+        one = train.judge(training, now.attempt, now.model, unseen(now), Clock())
+        assert one.model.calibration.pd(now.out_of_fold).mean() == pytest.approx(0.05, abs=1e-9)
         assert (one.test, one.raw, one.gate) == (now.test, now.raw, now.gate), "judged before the shift"
         approved = [
-            (f.model.pd(calibration.columns) < f.threshold).tolist() for f in (one, now)
+            (f.model.calibration.pd(now.out_of_fold) < f.threshold).tolist() for f in (one, now)
         ]  # fmt: skip
         assert approved[0] == approved[1] and one.threshold < now.threshold
         models[version] = make_model_data(version, one, "a reason", training, "a-run")
@@ -439,11 +439,10 @@ def test_a_long_run_bad_rate_shifts_what_ships_and_nothing_that_is_judged(tmp_pa
         loaded = load_model(version, str(tmp_path))
         assert loaded.pd_kind == loaded.training["pd_kind"] == "through-the-cycle"
         map_ = loaded.model.calibration
-        assert (map_.long_run, map_.mean_pd) == (0.05, pytest.approx(now.model.pd(calibration.columns).mean()))
+        assert (map_.long_run, map_.mean_pd) == (0.05, pytest.approx(now.model.calibration.pd(now.out_of_fold).mean()))
         assert map_.offset == pytest.approx(map_.intercept - now.model.calibration.intercept) != 0
-        assert loaded.model.point_in_time.pd(calibration.columns) == pytest.approx(
-            now.model.pd(calibration.columns), abs=1e-12
-        )
+        test = training.part("test").columns
+        assert loaded.model.point_in_time.pd(test) == pytest.approx(now.model.pd(test), abs=1e-12)
     assert small_models()["v2"].pd_kind == "point-in-time"
 
 
@@ -542,8 +541,8 @@ def test_a_model_version_says_how_it_was_made():
         assert (data.version, data.threshold, data.model) == (version, one.threshold, one.model)
         assert data.gate == one.gate and Gate.from_dict(data.metrics["raw_gate"]) == one.raw_gate
         assert data.metrics["test"] == one.test and data.metrics["cv"] == {
-            "auc": pytest.approx(0.905),
-            "folds": [0.9, 0.91],
+            "auc": pytest.approx(np.mean(one.cv_auc)),
+            "folds": list(one.cv_auc),
         }
         history = data.training
         assert (history["why"], history["run"], history["seed"]) == ("a reason", "a-run", 42)
@@ -627,3 +626,53 @@ def test_an_applicant_of_62_or_over_never_scores_worse_than_at_a_younger_age(ser
     younger, older = pds[:, ages < limit], pds[:, ages >= limit]
     assert limit == 62 and "age" in served[version].data.features
     assert (older.max(axis=1) <= younger.min(axis=1)).all()
+
+
+# Cross-fitted calibration
+
+
+def test_a_model_is_fitted_to_all_training_rows_and_calibrated_by_what_it_has_not_seen():
+    training = small_training()
+    for version, one in small_fitted().items():
+        found, rows = one.model.calibration, training.part("train")
+        assert (found.rows, found.bads) == (len(rows), rows.bad.sum())
+        assert expit(found.log_odds(one.out_of_fold)).mean() == pytest.approx(rows.bad.mean(), abs=1e-6), version
+        again = folds(training).out_of_fold(one.attempt)
+        assert np.array_equal(again.margin, one.out_of_fold)
+        seen = fit_attempt(one.attempt, rows, training.candidates, RETAIL, 42).margin(rows.columns)
+        assert np.array_equal(one.model.margin(rows.columns), seen), "fitted to all of them"
+
+
+def test_rows_without_optional_inputs_have_a_line_of_their_own():
+    training = small_training()
+    one, rows = small_fitted()["v2"], training.part("train")
+    assert one.model.left_out.names == ("enquiry_count",) and small_fitted()["v1"].model.left_out is None
+    unseen_rows = folds(training).out_of_fold(one.attempt)
+    hidden = rows.columns | {"enquiry_count": np.full(len(rows), np.nan)}
+    moved = one.model.left_out.margin(unseen_rows.lacking, hidden)
+    assert not np.allclose(moved, unseen_rows.lacking)
+    theirs, mine = fit_calibration(rows.bad, unseen_rows.margin), fit_calibration(rows.bad, moved)
+    assert (mine.slope, mine.intercept) == pytest.approx((theirs.slope, theirs.intercept), abs=1e-6), "one map for both"
+    bare = replace(one.model, left_out=None)
+    test = training.part("test").columns
+    assert np.array_equal(one.model.pd(test), bare.pd(test)), "who gives the input is not touched"
+    lacking = test | {"enquiry_count": np.full(len(training.part("test")), np.nan)}
+    line = one.model.left_out
+    assert one.model.margin(lacking) == pytest.approx(line.intercept + line.slope * bare.margin(lacking), abs=1e-12)
+    assert one.model.contributions(lacking) == pytest.approx(line.slope * bare.contributions(lacking), abs=1e-9)
+    as_scorecard = train.cross_fitted(Attempt(3, "logistic"), one.model, unseen_rows, RETAIL, 42)
+    assert as_scorecard.left_out is None, "points must add up"
+
+
+def test_a_row_that_lacks_some_optional_inputs_is_moved_by_that_share_of_the_way():
+    line = LeftOut(("number", "text"), 0.4, 0.8)
+    columns = {"number": np.array([1.0, np.nan, np.nan]), "text": np.array(["a", "a", None], dtype=object)}
+    assert line.share(columns).tolist() == [0.0, 0.5, 1.0]
+    assert line.margin(np.array([2.0, 2.0, 2.0]), columns) == pytest.approx([2.0, 2 * 0.9 + 0.2, 2 * 0.8 + 0.4])
+    assert LeftOut.from_dict(json.loads(json.dumps(line.to_dict()))) == line
+
+
+def test_rows_that_carry_no_line_leave_margins_as_they_are():
+    few = np.array([1] * 10 + [0] * 500)
+    margin = np.linspace(-1, 1, len(few))
+    assert line_between(few, margin, margin) is None

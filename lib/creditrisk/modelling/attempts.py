@@ -7,7 +7,7 @@ attempts run with and without SMOTETomek, so that the table tells tuning and res
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -106,11 +106,26 @@ def mask_optional(rows: Rows, book: Portfolio, seed: int) -> Rows:
     """Hide each optional input in a random share of the rows, so that leaving it out is something a model has seen."""
     rng = np.random.default_rng(seed)
     columns = dict(rows.columns)
-    for name, column in book.inputs.items():
-        if column.role == "optional" and name in columns:
-            hidden = rng.random(len(rows)) < book.missing_share_of_optional
-            columns[name] = np.where(hidden, np.nan if column.is_numeric else None, columns[name])
+    for name in optional_inputs(book, columns):
+        hidden = rng.random(len(rows)) < book.missing_share_of_optional
+        columns[name] = np.where(hidden, _nothing(book, name), columns[name])
     return Rows(columns, rows.bad)
+
+
+def without_optional(rows: Rows, book: Portfolio, names: Collection[str] | None = None) -> Rows:
+    """The rows with all optional inputs left out, or those named."""
+    hidden = optional_inputs(book, rows.columns) if names is None else names
+    return Rows(rows.columns | {n: np.full(len(rows), _nothing(book, n)) for n in hidden}, rows.bad)
+
+
+def optional_inputs(book: Portfolio, names: Collection[str]) -> list[str]:
+    """Those of the names that an application may leave out."""
+    return [name for name, column in book.inputs.items() if column.role == "optional" and name in names]
+
+
+def _nothing(book: Portfolio, name: str) -> float | None:
+    """What stands for a missing value of a column."""
+    return np.nan if book.columns[name].is_numeric else None
 
 
 def resample(matrix: np.ndarray, bad: np.ndarray, how: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -137,7 +152,14 @@ def fit_attempt(attempt: Attempt, rows: Rows, candidates: Candidates, book: Port
     return _fit(attempt, _prepare(attempt, rows, candidates, book, seed), seed, _held(candidates, book))
 
 
-Prepared = tuple[WoeDesign | TreeDesign, np.ndarray, np.ndarray]
+@dataclass(frozen=True)
+class Prepared:
+    """What a model is fitted to: design, matrix (n, columns), outcomes (n,) and weights (n,); None for equal ones."""
+
+    design: WoeDesign | TreeDesign
+    matrix: np.ndarray
+    bad: np.ndarray
+    weight: np.ndarray | None = None
 
 
 def _design_key(attempt: Attempt) -> tuple:
@@ -148,13 +170,25 @@ def _design_key(attempt: Attempt) -> tuple:
 
 
 def _prepare(attempt: Attempt, rows: Rows, candidates: Candidates, book: Portfolio, seed: int) -> Prepared:
+    """Rows as a model is to see them, resampled where the attempt says so.
+
+    Trees see every row twice, as it is and without its optional inputs, in the proportion that the portfolio gives, so
+    that both kinds of applicants are learned from all rows. Elsewhere these inputs are hidden in some of the rows.
+    """
+    if attempt.family != "logistic" and attempt.resampling == "none":
+        design = fit_tree_design(rows.columns, candidates.trees, book)
+        matrix, share = design.matrix(rows.columns), book.missing_share_of_optional
+        if not share or not optional_inputs(book, candidates.trees):
+            return Prepared(design, matrix, rows.bad)
+        lacking = design.matrix(without_optional(rows, book).columns)
+        weight = np.repeat([1 - share, share], len(rows))
+        return Prepared(design, np.vstack([matrix, lacking]), np.tile(rows.bad, 2), weight)
     masked = mask_optional(rows, book, seed)
     if attempt.family == "logistic":
         design = _fit_bins(attempt, masked, candidates.woe, candidates, book)
     else:
         design = fit_tree_design(masked.columns, candidates.trees, book, impute=attempt.resampling == "smotetomek")
-    matrix, bad = resample(design.matrix(masked.columns), masked.bad, attempt.resampling, seed)
-    return design, matrix, bad
+    return Prepared(design, *resample(design.matrix(masked.columns), masked.bad, attempt.resampling, seed))
 
 
 def _fit_bins(attempt: Attempt, rows: Rows, names, candidates: Candidates, book: Portfolio) -> WoeDesign:
@@ -186,15 +220,15 @@ def _held(candidates: Candidates, book: Portfolio) -> Held:
 
 
 def _fit(attempt: Attempt, prepared: Prepared, seed: int, held: Held) -> PDModel:
-    design, matrix, bad = prepared
+    design, matrix, bad = prepared.design, prepared.matrix, prepared.bad
     if attempt.family == "logistic":
         return _fit_logistic(design, matrix, bad, attempt.params, held)
     if attempt.family == "forest":
         from sklearn.ensemble import RandomForestClassifier
 
         forest = RandomForestClassifier(n_estimators=100, min_samples_leaf=5, random_state=seed, n_jobs=-1)
-        return PDModel(design, Forest(forest.fit(matrix, bad)))
-    return PDModel(design, _fit_trees(design, matrix, bad, attempt.params, seed))
+        return PDModel(design, Forest(forest.fit(matrix, bad, prepared.weight)))
+    return PDModel(design, _fit_trees(prepared, attempt.params, seed))
 
 
 def _fit_logistic(design: WoeDesign, matrix: np.ndarray, bad: np.ndarray, params: dict, held: Held) -> PDModel:
@@ -226,15 +260,17 @@ def _too_weak(bins: Bins, params: dict) -> bool:
     return bins.iv < params.get("min_iv", 0.0) or bins.n_regular == 1
 
 
-def _fit_trees(design: TreeDesign, matrix: np.ndarray, bad: np.ndarray, params: dict, seed: int) -> Trees:
+def _fit_trees(prepared: Prepared, params: dict, seed: int) -> Trees:
     import xgboost
+
+    matrix = prepared.matrix
 
     settings = {"objective": "binary:logistic", "tree_method": "hist", "seed": seed} | {
         name: value for name, value in params.items() if name != "n_estimators"
     }
     settings["nthread"] = 1 if len(matrix) < 50_000 else 0  # below, threads wait for each other; the trees are the same
-    settings["monotone_constraints"] = "(" + ",".join(map(str, design.monotone)) + ")"
-    data = xgboost.DMatrix(matrix.astype(np.float32), label=bad)
+    settings["monotone_constraints"] = "(" + ",".join(map(str, prepared.design.monotone)) + ")"
+    data = xgboost.DMatrix(matrix.astype(np.float32), label=prepared.bad, weight=prepared.weight)
     booster = xgboost.train(settings, data, num_boost_round=params.get("n_estimators", 100))
     return Trees(bytes(booster.save_raw("ubj")))
 
@@ -298,18 +334,47 @@ class CrossValidation:
         most = int(min(rows.bad.sum(), len(rows) - rows.bad.sum()))
         self.folds = max(2, min(folds, most))
         splitter = RepeatedStratifiedKFold(n_splits=self.folds, n_repeats=repeats, random_state=seed)
-        parts = splitter.split(np.zeros(len(rows)), rows.bad)
-        self.parts = [(rows.take(train), rows.take(held_out)) for train, held_out in parts]
+        self.rows = rows
+        self.parts = list(splitter.split(np.zeros(len(rows)), rows.bad))
         self._prepared: dict[tuple, Prepared] = {}
 
-    def aucs(self, attempt: Attempt) -> Iterator[float]:
-        """AUC on each held-out fold."""
+    def models(self, attempt: Attempt) -> Iterator[tuple[np.ndarray, PDModel]]:
+        """Positions of the rows of each held-out fold, and the model of all others."""
         for fold, (train, held_out) in enumerate(self.parts):
             key = (fold, *_design_key(attempt))
             if key not in self._prepared:
-                self._prepared[key] = _prepare(attempt, train, self.candidates, self.book, self.seed)
-            model = _fit(attempt, self._prepared[key], self.seed, self.held)
+                rows = self.rows.take(train)
+                self._prepared[key] = _prepare(attempt, rows, self.candidates, self.book, self.seed)
+            yield held_out, _fit(attempt, self._prepared[key], self.seed, self.held)
+
+    def aucs(self, attempt: Attempt) -> Iterator[float]:
+        """AUC on each held-out fold."""
+        for index, model in self.models(attempt):
+            held_out = self.rows.take(index)
             yield auc(held_out.bad, model.margin(held_out.columns))
+
+    def out_of_fold(self, attempt: Attempt) -> OutOfFold:
+        """Every row's margin by the model that has not seen it; folds must be drawn once."""
+        margin, lacking, aucs = np.empty(len(self.rows)), None, []
+        for index, model in self.models(attempt):
+            held_out = self.rows.take(index)
+            margin[index] = model.margin(held_out.columns)
+            aucs.append(auc(held_out.bad, margin[index]))
+            if optional_inputs(self.book, model.features):
+                lacking = margin.copy() if lacking is None else lacking
+                lacking[index] = model.margin(without_optional(held_out, self.book).columns)
+        return OutOfFold(self.rows.bad, margin, lacking, tuple(aucs))
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """Outcomes (n,) of rows and their margins (n,), each by a model that has not seen the row; `lacking` is without
+    optional inputs, None where no model reads any. `aucs` are those of the folds."""
+
+    bad: np.ndarray
+    margin: np.ndarray
+    lacking: np.ndarray | None
+    aucs: tuple[float, ...]
 
 
 def tune(
@@ -389,7 +454,8 @@ class Fitted:
     """An attempt after training: its model (calibrated), cross-validated AUCs and figures on the test rows.
 
     `raw` and `raw_gate` are before calibration, `test` and `gate` after it, but before a shift to a long-run bad rate,
-    which outcomes cannot judge. `margin` is that of the test rows. `threshold` is the cut-off in the model's own PDs.
+    which outcomes cannot judge. `margin` is that of the test rows, `out_of_fold` that of the training rows, each by a
+    model that has not seen it. `threshold` is the cut-off in the model's own PDs.
     `left` and `against` are what `judge_variables` says.
     """
 
@@ -405,6 +471,7 @@ class Fitted:
     gate: Gate | None = None
     raw_gate: Gate | None = None
     margin: np.ndarray | None = field(default=None, compare=False, repr=False)
+    out_of_fold: np.ndarray | None = field(default=None, compare=False, repr=False)
 
     def summary(self) -> dict:
         """What result.json says of it: name, how it was trained, figures and gate on the test rows."""

@@ -142,6 +142,18 @@ def fit_calibration(bad: np.ndarray, margin: np.ndarray, *, isotonic: bool = Fal
     return made("platt", intercept, slope, f"{bads:,} bads and slope {slope:.3f}; {why}")
 
 
+def line_between(bad: np.ndarray, margin: np.ndarray, other: np.ndarray) -> tuple[float, float] | None:
+    """Intercept and slope that take margins (n,) to the scale of `other` margins (n,) of the same rows: after both,
+    one Platt's line gives the PDs of either. None where the rows do not carry a line.
+    """
+    bad = np.asarray(bad, dtype=np.float64)
+    both = [fit_calibration(bad, one) for one in (margin, other)]
+    if any(one.method != "platt" for one in both):
+        return None
+    mine, theirs = both
+    return (mine.intercept - theirs.intercept) / theirs.slope, mine.slope / theirs.slope
+
+
 def _compete(bad: np.ndarray, margin: np.ndarray, seed: int) -> tuple[bool, str]:
     """Whether isotonic takes the place of Platt's line, and why, in words."""
     rarer = int(min(bad.sum(), len(bad) - bad.sum()))

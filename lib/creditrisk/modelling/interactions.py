@@ -92,18 +92,22 @@ def find_interactions(shipped: Fitted, training: Training) -> Interactions:
 
     Additive trees are of depth 1, with the same inputs, directions of risk and other parameters, and as many as help on
     a held-out fifth of the training rows. A pair is measured by trees of depth 2 that may combine its two inputs on a
-    path, and no others, against trees of depth 2 that may combine none. Every model is calibrated.
+    path, and no others, against trees of depth 2 that may combine none. Every model is calibrated by a fifth of
+    the training rows that its like, fitted to the rest, has not seen.
     """
     candidates, book, seed = training.candidates, training.book.portfolio, training.seed
-    train, calibration, test = (training.part(name) for name in ("train", "calibration", "test"))
+    train, test = training.part("train"), training.part("test")
+    most, last = train_test_split(np.arange(len(train)), test_size=0.2, stratify=train.bad, random_state=seed)
+    untouched = train.take(last)
     plain = replace(shipped.attempt, resampling="none")
 
     def fitted(**params) -> PDModel:
-        model = fit_attempt(replace(plain, params=plain.params | params), train, candidates, book, seed)
-        return model.calibrated(fit_calibration(calibration.bad, model.margin(calibration.columns)))
+        attempt = replace(plain, params=plain.params | params)
+        model, like = (fit_attempt(attempt, rows, candidates, book, seed) for rows in (train, train.take(most)))
+        return model.calibrated(fit_calibration(untouched.bad, like.margin(untouched.columns)))
 
     with threadpool_limits(1):
-        whole = shipped.model.point_in_time if plain == shipped.attempt else fitted()
+        whole = fitted()
         rounds = _additive_rounds(plain.params, train, seed, lambda params, rows: fit_attempt(
             replace(plain, params=params), rows, candidates, book, seed
         ))  # fmt: skip

@@ -81,12 +81,51 @@ def as_float32(matrix: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """What is done to the margin of a row that leaves optional inputs out: intercept + slope * margin.
+
+    Without an input a model knows less than its margin says, as far as the trees themselves do not draw it in. A row
+    that lacks some of the `names` is moved by that share of the way.
+    """
+
+    names: tuple[str, ...]
+    intercept: float
+    slope: float
+
+    def share(self, columns: Columns) -> np.ndarray:
+        """The share of these inputs that each row lacks, float64 (n,)."""
+        return np.mean([lacks(columns[name]) for name in self.names], axis=0)
+
+    def slopes(self, columns: Columns) -> np.ndarray:
+        """By what the margin of each row is multiplied, float64 (n,)."""
+        return 1 + self.share(columns) * (self.slope - 1)
+
+    def margin(self, margin: np.ndarray, columns: Columns) -> np.ndarray:
+        """Margins (n,), moved where inputs are left out."""
+        return self.slopes(columns) * margin + self.share(columns) * self.intercept
+
+    def to_dict(self) -> dict:
+        return {"names": list(self.names), "intercept": self.intercept, "slope": self.slope}
+
+    @classmethod
+    def from_dict(cls, data: dict) -> LeftOut:
+        return cls(tuple(data["names"]), data["intercept"], data["slope"])
+
+
+def lacks(values: np.ndarray) -> np.ndarray:
+    """Which values are missing: NaN in numbers, None in text; bool (n,)."""
+    values = np.asarray(values)
+    return np.isnan(values) if values.dtype != object else np.equal(values, None)
+
+
+@dataclass(frozen=True)
 class PDModel:
     """Columns in, PD out."""
 
     design: Design
     model: Logistic | Trees
     calibration: Calibration = NONE
+    left_out: LeftOut | None = None
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -95,7 +134,8 @@ class PDModel:
 
     def margin(self, columns: Columns) -> np.ndarray:
         """Uncalibrated log-odds of bad, float64 (n,)."""
-        return self.model.margin(self.design.matrix(columns))
+        margin = self.model.margin(self.design.matrix(columns))
+        return margin if self.left_out is None else self.left_out.margin(margin, columns)
 
     def pd(self, columns: Columns) -> np.ndarray:
         """Calibrated probability of default, float64 (n,)."""
@@ -108,6 +148,8 @@ class PDModel:
         that it competed with, so that they add up to the margin and keep its order.
         """
         parts = self.calibration.slope * self.model.contributions(self.design.matrix(columns))
+        if self.left_out is not None:
+            parts = parts * self.left_out.slopes(columns)[:, None]
         position = {name: i for i, name in enumerate(self.features)}
         out = np.zeros((len(parts), len(position)))
         for j, name in enumerate(self.design.inputs):
@@ -128,6 +170,7 @@ class PDModel:
             "design": self.design.to_dict(),
             "model": self.model.to_dict(),
             "calibration": self.calibration.to_dict(),
+            "left_out": self.left_out and self.left_out.to_dict(),
         }
 
     @classmethod
@@ -138,4 +181,5 @@ class PDModel:
             if model["kind"] == "xgboost"
             else Logistic(tuple(model["coefficients"]), model["intercept"])
         )
-        return cls(design_from_dict(data["design"]), fitted, Calibration.from_dict(data["calibration"]))
+        left_out = LeftOut.from_dict(found) if (found := data.get("left_out")) else None
+        return cls(design_from_dict(data["design"]), fitted, Calibration.from_dict(data["calibration"]), left_out)

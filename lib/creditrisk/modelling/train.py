@@ -1,8 +1,13 @@
-"""Training as a sequence of steps the notebook can tell: split, select, attempt, compare, choose."""
+"""Training as a sequence of steps the notebook can tell: split, select, attempt, compare, choose.
+
+Test rows are set aside first and only judge. A model is fitted to all training rows; its calibration is cross-fitted:
+every fifth (tenth, on a small book) of them in turn is left untouched by a model of the others, and the map from margin
+to PD is fitted to these out-of-fold margins. So no row calibrates a model that has learned from it, and no row is lost.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,24 +30,26 @@ from creditrisk.modelling.attempts import (
     Clock,
     CrossValidation,
     Fitted,
+    OutOfFold,
     Rows,
     fit_attempt,
     judge_variables,
     mask_optional,
+    optional_inputs,
     tune,
 )
 from creditrisk.modelling.calibration import NONE as UNCALIBRATED
-from creditrisk.modelling.calibration import Calibration, fit_calibration
+from creditrisk.modelling.calibration import Calibration, fit_calibration, line_between
 from creditrisk.modelling.design import WoeDesign, fit_woe_design
 from creditrisk.modelling.gates import Gate, release_gate
 from creditrisk.modelling.inference import auc_difference, auc_interval
 from creditrisk.modelling.metrics import error_of_gain, evaluate
-from creditrisk.modelling.pd_model import PDModel
+from creditrisk.modelling.pd_model import LeftOut, PDModel
 from creditrisk.modelling.selection import select
 
-TEST_SHARE, CALIBRATION_SHARE = 0.25, 0.20
+TEST_SHARE = 0.25
 NEWEST_SHARE = 0.25
-"""Share of the training rows, by date, on which the order of bad rates must hold where that is asked for."""
+"""Share of the training rows, the newest by date, on which bad rates must keep their order where that is asked for."""
 HOLD_ORDER = "hold_order"
 """Who overrides the bins of a variable whose order reversed."""
 TUNING_ROWS = 12_000
@@ -63,18 +70,17 @@ MATERIAL_GAIN = 0.001
 
 @dataclass(frozen=True)
 class Split:
-    """Row positions of the three parts, and how they were made."""
+    """Row positions of the two parts, and how they were made."""
 
     how: str
     train: np.ndarray
-    calibration: np.ndarray
     test: np.ndarray
     description: str
 
     def table(self, book: Book) -> pd.DataFrame:
         """Rows, bad rate and dates of each part."""
         rows = []
-        for part in ("train", "calibration", "test"):
+        for part in ("train", "test"):
             index = getattr(self, part)
             row = {
                 "part": part,
@@ -90,7 +96,7 @@ class Split:
 
 
 def split_book(book: Book, how: str, seed: int) -> Split:
-    """Set test rows aside, then calibration rows from the rest (stratified).
+    """Set test rows aside.
 
     `auto` is out of time (the last 25% by date) where the portfolio has an observation date, else random (stratified).
     Raises DataError when the book is too small or has no dates for an out-of-time split.
@@ -111,12 +117,10 @@ def split_book(book: Book, how: str, seed: int) -> Split:
     else:
         test = _stratified(everything, book.bad, TEST_SHARE, seed)
         description = f"random, stratified, {TEST_SHARE:.0%} for the test"
-    rest = np.setdiff1d(everything, test, assume_unique=True)
-    calibration = _stratified(rest, book.bad, CALIBRATION_SHARE, seed)
-    train = np.setdiff1d(rest, calibration, assume_unique=True)
-    for part, index, least in (("training", train, MIN_BADS), ("calibration", calibration, 1), ("test", test, 1)):
+    train = np.setdiff1d(everything, test, assume_unique=True)
+    for part, index, least in (("training", train, MIN_BADS), ("test", test, 1)):
         _require_both(book.bad, index, f"the {part} part", least)
-    return Split(how, train, calibration, test, description)
+    return Split(how, train, test, description)
 
 
 def _require_both(bad: np.ndarray, index: np.ndarray, what: str, least: int) -> None:
@@ -153,9 +157,7 @@ class Training:
         return self.candidates.overrides
 
     def part(self, name: str) -> Rows:
-        """The rows of "train", "calibration", "test" or "development" (train and calibration)."""
-        if name == "development":
-            return self.rows.take(np.sort(np.concatenate([self.split.train, self.split.calibration])))
+        """The rows of "train" or "test"."""
         return self.rows.take(getattr(self.split, name))
 
     @property
@@ -180,7 +182,7 @@ def begin(
     bins = fit_woe_design(train.columns, train.bad, names, portfolio, Limits(), overrides)
     obeyed, newest = overrides, None
     if hold_order:
-        index, what = _newest(book, split)
+        index, what = _newest(book, split, seed)
         newest = rows.take(index)
         obeyed = hold_orders(bins.bins, newest, what, overrides)
         bins = fit_woe_design(train.columns, train.bad, names, portfolio, Limits(), obeyed)
@@ -196,11 +198,12 @@ def begin(
     return Training(book, split, seed, rows, bins, funnel, candidates)
 
 
-def _newest(book: Book, split: Split) -> tuple[np.ndarray, str]:
+def _newest(book: Book, split: Split, seed: int) -> tuple[np.ndarray, str]:
     """Rows on which the order of bad rates must hold, and what they are: never a test row."""
     dates = None if book.dates is None else book.dates.iloc[split.train].to_numpy()
     if dates is None or np.isnat(dates).all():
-        return split.calibration, "the calibration rows"
+        drawn = _stratified(split.train, book.bad, NEWEST_SHARE, seed)
+        return drawn, f"{NEWEST_SHARE:.0%} of the training rows, drawn at random"
     known = np.sort(dates[~np.isnat(dates)])
     start = known[int(np.floor(len(known) * (1 - NEWEST_SHARE)))]
     return split.train[dates >= start], f"the newest training rows, from {pd.Timestamp(start):%Y-%m-%d} on"
@@ -262,13 +265,13 @@ def run_attempts(
 ) -> list[Fitted]:
     """Tune (where the attempt says so), fit, calibrate and measure each attempt."""
     portfolio, seed = training.book.portfolio, training.seed
-    train, development = training.part("train"), training.part("development")
+    train = training.part("train")
     tuning_rows = train
     if len(train) > TUNING_ROWS:
         tuning_rows = train.take(_stratified(np.arange(len(train)), train.bad, TUNING_ROWS / len(train), seed))
     folds, repeats = (3, 1) if len(tuning_rows) >= SMALL else (5, 3)  # one draw of folds says little on a small book
     tuning = CrossValidation(tuning_rows, training.candidates, portfolio, folds, seed, repeats)
-    judging = CrossValidation(development, training.candidates, portfolio, training.folds, seed)
+    judging = judging_folds(training)
     fitted = []
     with threadpool_limits(1):  # threads of the numerical libraries wait for each other more than they help here
         for attempt in attempts:
@@ -277,26 +280,55 @@ def run_attempts(
                 report = (lambda name: lambda n, best: on_trial(name, n, best))(attempt.name) if on_trial else None
                 attempt = tune(attempt, tuning, trials, seed, report)
             model = fit_attempt(attempt, train, training.candidates, portfolio, seed)
-            fitted.append(judge(training, attempt, model, tuple(judging.aucs(attempt)), clock))
+            fitted.append(judge(training, attempt, model, judging.out_of_fold(attempt), clock))
     return fitted
 
 
-def judge(training: Training, attempt: Attempt, model: PDModel, cv_auc: tuple[float, ...], clock: Clock) -> Fitted:
-    """Calibrate on the calibration rows, then measure on the test rows, before and after.
+def judging_folds(training: Training) -> CrossValidation:
+    """The folds of the training rows on which attempts are cross-validated and calibrated."""
+    return CrossValidation(
+        training.part("train"), training.candidates, training.book.portfolio, training.folds, training.seed
+    )
 
-    A long-run bad rate of the portfolio is aimed at last, on the calibration rows, and measured nowhere: the figures
+
+def attempt_of(training: Mapping) -> Attempt:
+    """The attempt that a model file's `training` part names, with its parameters. Raises DataError for another one."""
+    by_name = {one.name: one for one in ATTEMPTS}
+    if training["attempt"] not in by_name:
+        raise DataError(f"attempt {training['attempt']!r} is none of {'; '.join(by_name)}")
+    return replace(by_name[training["attempt"]], params=dict(training["params"]))
+
+
+def cross_fitted(attempt: Attempt, model: PDModel, unseen: OutOfFold, portfolio: Portfolio, seed: int) -> PDModel:
+    """A model, calibrated by what models of the same making said of rows they had not seen.
+
+    Trees are told apart from scorecards: their map may be isotonic, and rows without optional inputs may have a line
+    of their own. A scorecard's points must add up, which neither would let them.
+    """
+    trees = attempt.family != "logistic"
+    calibration = fit_calibration(unseen.bad, unseen.margin, isotonic=trees, seed=seed)
+    model = replace(model.calibrated(calibration), left_out=None)
+    names = tuple(optional_inputs(portfolio, model.features))
+    if not trees or not names or unseen.lacking is None:
+        return model
+    line = line_between(unseen.bad, unseen.lacking, unseen.margin)
+    return replace(model, left_out=line and LeftOut(names, *line))
+
+
+def judge(training: Training, attempt: Attempt, model: PDModel, unseen: OutOfFold, clock: Clock) -> Fitted:
+    """Calibrate by the out-of-fold margins, then measure on the test rows, before and after.
+
+    A long-run bad rate of the portfolio is aimed at last, on the out-of-fold PDs, and measured nowhere: the figures
     and the gate are of the PDs before that shift.
     """
     portfolio, test = training.book.portfolio, training.part("test")
-    calibration = training.part("calibration")
-    seen, margin = model.margin(calibration.columns), model.margin(test.columns)
-    found = fit_calibration(calibration.bad, seen, isotonic=attempt.family != "logistic", seed=training.seed)
-    target = portfolio.long_run_bad_rate
-    shipped = found if target is None else found.aimed_at(target, seen)
+    model = cross_fitted(attempt, model, unseen, portfolio, training.seed)
+    found, margin, target = model.calibration, model.margin(test.columns), portfolio.long_run_bad_rate
+    shipped = found if target is None else found.aimed_at(target, unseen.margin)
     area = auc_interval(test.bad, margin)
 
     def cut_off(one: Calibration) -> float:
-        return float(np.quantile(one.pd(seen), portfolio.approval_share))
+        return float(np.quantile(one.pd(unseen.margin), portfolio.approval_share))
 
     def figures(one: Calibration) -> dict[str, float]:
         return evaluate(test.bad, one.pd(margin), cut_off(one)) | {"auc_low": area.low, "auc_high": area.high}
@@ -310,7 +342,7 @@ def judge(training: Training, attempt: Attempt, model: PDModel, cv_auc: tuple[fl
     return Fitted(
         attempt,
         model.calibrated(shipped),
-        cv_auc,
+        unseen.aucs,
         raw=figures(UNCALIBRATED),
         test=figures(found),
         threshold=cut_off(shipped),
@@ -320,6 +352,7 @@ def judge(training: Training, attempt: Attempt, model: PDModel, cv_auc: tuple[fl
         gate=gate(found),
         raw_gate=gate(UNCALIBRATED),
         margin=margin,
+        out_of_fold=unseen.margin,
     )
 
 

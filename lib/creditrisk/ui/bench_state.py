@@ -1,7 +1,7 @@
 """What the binning bench knows and does, without a widget in it: the bench shows it, the tests drive it.
 
-Bins are fitted on the training rows and looked at again on the test rows; calibration rows belong to neither. Nothing
-here raises for what an analyst can type: it becomes a text at the field, and what was there before stays.
+Bins are fitted on the training rows and looked at again on the test rows. Nothing here raises for what
+an analyst can type: it becomes a text at the field, and what was there before stays.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import datetime as dt
 import numpy as np
 
 from creditrisk.data.sample import SampleBook
-from creditrisk.modelling.attempts import Fitted
+from creditrisk.modelling.attempts import Fitted, known
 from creditrisk.modelling.interactions import Interactions
 from creditrisk.modelling.metrics import auc
 from creditrisk.modelling.scorecard import Reasons
@@ -36,8 +36,8 @@ def make_model_data(
         threshold=fitted.threshold,
         baseline=Baseline.fit(frame[list(fitted.model.features)]).to_dict(),
         metrics={
-            "test": fitted.test,
-            "raw": fitted.raw,
+            "test": known(fitted.test),
+            "raw": known(fitted.raw),
             "cv": _folds(fitted),
             "gate": fitted.gate.to_dict(),
             "raw_gate": fitted.raw_gate.to_dict(),

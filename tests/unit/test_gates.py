@@ -15,7 +15,7 @@ from creditrisk.data.tables import prepare_book
 from creditrisk.modelling import train
 from creditrisk.modelling.attempts import Attempt, Candidates, Clock, fit_attempt
 from creditrisk.modelling.gates import FAIL, PASS, TOO_FEW, UNDECIDED, Gate, release_gate
-from unit.models import RETAIL
+from unit.models import RETAIL, folds
 
 LEVELS = np.array([0.01, 0.02, 0.05, 0.10, 0.20, 0.40])
 
@@ -151,6 +151,57 @@ def test_rows_of_one_class_are_no_error(bads, pd, status):
     assert json.loads(json.dumps(gate.to_dict(), allow_nan=False))["criteria"][1]["value"] is None
 
 
+@pytest.mark.parametrize("rows", [100, 1_000, 100_000])
+def test_one_pd_for_everybody_fails_however_many_rows_there_are(rows):
+    bad = np.arange(rows) < round(0.13 * rows)
+    gate = release_gate(bad, np.full(rows, bad.mean()))  # the level is exactly right
+    assert gate.failed and verdicts(gate)["slope"] == FAIL
+    assert gate.reasons == ("slope cannot be estimated: all PDs are equal",)
+    assert json.loads(json.dumps(gate.to_dict(), allow_nan=False))["criteria"][2]["value"] is None
+    assert Gate.from_dict(gate.to_dict()) == gate
+
+
+def test_pds_that_part_goods_and_bads_have_no_slope_and_do_not_pass_for_want_of_it():
+    def parted(rows: int) -> Gate:
+        bad = np.repeat([1.0, 0.0], [rows, rows])
+        return release_gate(bad, np.repeat([0.6, 0.4], [rows, rows]))
+
+    assert parted(20).status == TOO_FEW and verdicts(parted(20))["slope"] == UNDECIDED
+    assert parted(2_000).failed
+    assert "slope cannot be estimated: the PDs of goods and bads do not overlap" in str(parted(2_000))
+
+
+def test_a_thousand_bads_without_a_good_do_not_conclude():
+    gate = release_gate(np.ones(1_000), np.full(1_000, 0.9999))
+    assert gate.status == TOO_FEW and "1,000 bads and no goods" in str(gate)
+
+
+def test_bads_where_every_pd_is_0_fail():
+    gate = release_gate(np.arange(50) < 20, np.zeros(50))
+    assert gate.failed
+    assert "observed/expected cannot be estimated: mean PD 0.0% against a bad rate of 40.0%" in str(gate)
+
+
+def test_what_is_judged_is_said_the_value_where_bads_are_enough_else_the_interval():
+    enough, few = release_gate(*exact(4_000)), release_gate(*exact(100))
+    assert [one.rule for one in enough.criteria] == [
+        "90% interval within 0.9 to 1.1", "value within -0.1 to 0.1", "value within 0.9 to 1.1",
+    ]  # fmt: skip
+    assert [one.rule for one in few.criteria] == [
+        "90% interval not wholly outside 0.9 to 1.1", "95% interval not wholly outside -0.1 to 0.1",
+        "95% interval not wholly outside 0.9 to 1.1",
+    ]  # fmt: skip
+    bad, pd = exact(1_500)
+    near = release_gate(bad, expit(0.09 + logit(pd)))  # a value within the bounds, its interval not wholly
+    line = near.criteria[1]
+    assert line.verdict == PASS and line.low < -0.1 < line.value
+    off_level = release_gate(bad, expit(0.3 + logit(pd)))
+    assert "), judged by its value, is not within -0.1 to 0.1: PDs are too high" in str(off_level)
+    bad, pd = exact(100)
+    off_level = release_gate(bad, expit(1 + logit(pd)))
+    assert ") has its 95% interval wholly outside -0.1 to 0.1: PDs are too high" in str(off_level)
+
+
 def test_no_rows_are_no_error_and_no_pass():
     assert release_gate(np.empty(0), np.empty(0)).status == TOO_FEW
 
@@ -187,7 +238,10 @@ def test_smote_without_calibration_fails_and_the_message_says_why(training, fami
         3, family, "smotetomek", params={"n_estimators": 40, "max_depth": 3} if family == "xgboost" else {}
     )
     model = fit_attempt(attempt, training.part("train"), training.candidates, RETAIL, 42)
-    found, test = train.judge(training, attempt, model, (0.9, 0.91), Clock()), training.part("test")
+    found, test = (
+        train.judge(training, attempt, model, folds(training).out_of_fold(attempt), Clock()),
+        training.part("test"),
+    )
     said = str(found.raw_gate)
     assert found.raw_gate.failed and found.raw["mean_pd"] > 1.5 * test.bad.mean()
     assert f"mean PD {found.raw['mean_pd']:.1%} against a bad rate of {test.bad.mean():.1%}" in said
@@ -201,5 +255,5 @@ def test_smote_without_calibration_fails_and_the_message_says_why(training, fami
 def test_resampling_is_named_only_where_it_explains_a_failure(training):
     attempt = Attempt(1, "logistic")
     model = fit_attempt(attempt, training.part("train"), training.candidates, RETAIL, 42)
-    found = train.judge(training, attempt, model, (0.9, 0.91), Clock())
+    found = train.judge(training, attempt, model, folds(training).out_of_fold(attempt), Clock())
     assert not found.raw_gate.failed and "balanced" not in str(found.raw_gate)

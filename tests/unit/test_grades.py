@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from scipy.special import expit
+from scipy.special import expit, logit
 from scipy.stats import beta
 
 from creditrisk.data.portfolio import Grade, parse_portfolio
@@ -147,6 +147,25 @@ def test_each_grade_is_tested_alone(bads, status):
     assert table["rows"].tolist() == [100, 200, 0, 0] and table["bads"].tolist() == [0, bads, 0, 0]
     assert table.loc["B", ["mean_pd", "bad_rate", "pooled_pd"]].tolist() == pytest.approx([0.05, bads / 200, 0.04])
     assert table.loc["C", ["bad_rate", "mean_pd", "jeffreys_p"]].isna().all()
+
+
+def test_a_row_has_the_grade_of_its_served_pd_and_is_tested_by_its_point_in_time_pd():
+    at_the_time = np.repeat([0.03, 0.09], 200)
+    served = expit(logit(at_the_time) - 0.8)  # a shift to a lower long-run rate: .0137 and .0425, grades A and B
+    bad = np.concatenate([np.arange(200) < 6, np.arange(200) < 18])  # just as many as the PDs of their time say
+    table = grade_table(bad, at_the_time, GRADES, served=served).set_index("grade")
+    assert table["rows"].tolist() == [200, 200, 0, 0] and table["bads"].tolist() == [6, 18, 0, 0]
+    assert table["mean_pd"].tolist()[:2] == pytest.approx([0.03, 0.09])
+    assert table.loc["B", "jeffreys_p"] == pytest.approx(beta.cdf(0.09, 18.5, 182.5))
+    assert table["status"].tolist()[:2] == [PASS, PASS]
+    wrong = grade_table(bad, served, GRADES)["status"].tolist()  # outcomes do not judge PDs of another rate
+    assert FAIL in wrong
+
+
+@pytest.mark.parametrize("pd_", [0.0, 1e-9, 0.2, 1.0])
+def test_a_single_row_has_one_grade(pd_):
+    found = propose_grades(np.array([1]), np.array([pd_]))
+    assert found.rows == (1,) and found.pooled == (0.75,)
 
 
 def test_the_pooled_pd_of_a_grade_is_its_bad_rate_and_never_0_or_1():

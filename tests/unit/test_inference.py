@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit
-from scipy.stats import beta, chi2
+from scipy.stats import beta, chi2, norm
 
 from creditrisk.modelling.inference import (
     auc_covariance,
@@ -16,10 +16,12 @@ from creditrisk.modelling.inference import (
     brier,
     calibration_fit,
     herfindahl,
+    hosmer_lemeshow,
     impact_ratio,
     jeffreys_p,
     observed_to_expected,
     placements,
+    spiegelhalter,
 )
 from creditrisk.modelling.metrics import auc
 
@@ -103,10 +105,106 @@ def test_one_class_has_no_line_but_still_a_count():
     assert (whole.low, whole.high) == pytest.approx(exact, rel=2e-3) and np.isnan(error)  # Wilson and Hilferty
 
 
+@pytest.mark.parametrize("level", [0.02, 0.3, 0.5])
+def test_equal_pds_have_no_slope_rather_than_a_narrow_interval(level):
+    found = calibration_fit(np.repeat([1, 0], [300, 700]), np.full(1_000, level))
+    assert np.isnan([found.slope.value, found.slope.low, found.slope.high]).all()
+    assert found.no_slope == "all PDs are equal"
+    assert found.intercept.value == pytest.approx(logit(0.3) - logit(level))
+    assert found.intercept.high - found.intercept.value == pytest.approx(1.959964 / np.sqrt(1_000 * 0.3 * 0.7))
+
+
+def test_pds_of_goods_and_bads_that_do_not_overlap_have_no_slope():
+    found = calibration_fit(np.repeat([1, 0], [30, 70]), np.repeat([0.4, 0.1], [30, 70]))
+    assert np.isnan(found.slope.high) and "do not overlap" in found.no_slope and np.isfinite(found.intercept.high)
+
+
+def test_slope_and_intercept_are_those_of_a_logistic_regression_with_its_wald_intervals():
+    # statsmodels 0.15.0: Logit(bad, [1, x]) and GLM(bad, 1, Binomial(), offset=x), conf_int()
+    x = np.repeat([-3.0, -2.0, -1.0, 0.0, 1.0], 40)
+    bad = np.concatenate([np.arange(40) < bads for bads in (3, 4, 12, 17, 30)])
+    found = calibration_fit(bad, expit(x))
+    slope = (found.slope.value, found.slope.low, found.slope.high)
+    assert slope == pytest.approx((0.9422097, 0.6517505, 1.2326690), abs=1e-6)
+    level = (found.intercept.value, found.intercept.low, found.intercept.high)
+    assert level == pytest.approx((-0.0209929, -0.3694719, 0.3274861), abs=1e-6)
+
+
+def test_bads_where_every_pd_is_0_are_infinitely_more_than_expected():
+    ratio, _ = observed_to_expected(np.array([1, 0, 0]), np.zeros(3))
+    assert ratio.value == ratio.low == np.inf
+    assert np.isnan(observed_to_expected(np.zeros(3), np.zeros(3))[0].value)
+
+
+# Goodness of fit
+
+
+def test_hosmer_and_lemeshow_is_that_computed_by_hand_with_a_degree_of_freedom_for_each_group():
+    # bads 2 of 10 at a PD of .1, and 4 of 10 at .5: (2 - 1)^2 / (10 * .1 * .9) + (4 - 5)^2 / (10 * .5 * .5)
+    bad = np.concatenate([np.arange(10) < 2, np.arange(10) < 4])
+    statistic, degrees, p = hosmer_lemeshow(bad, np.repeat([0.1, 0.5], 10))
+    assert (statistic, degrees) == (pytest.approx(1 / 0.9 + 1 / 2.5), 2)
+    assert p == pytest.approx(np.exp(-statistic / 2)), "chi-squared of two degrees"
+
+
+def test_hosmer_and_lemeshow_over_tenths_is_the_sum_of_pearsons_chi_squared():
+    bad, pd = sample(2_000, 3)
+    statistic, degrees, p = hosmer_lemeshow(bad, pd)
+    by_hand = 0.0
+    for part in np.array_split(np.argsort(pd), 10):  # no ties, and rows that ten divides
+        seen, expected = np.array([bad[part].sum(), (1 - bad[part]).sum()]), np.array([pd[part].sum(), 0.0])
+        expected[1] = len(part) - expected[0]
+        by_hand += ((seen - expected) ** 2 / expected).sum()
+    assert (statistic, degrees) == (pytest.approx(by_hand), 10)
+    assert p == pytest.approx(chi2.sf(by_hand, 10))
+    order = np.random.default_rng(0).permutation(len(pd))
+    coarse = np.round(pd, 1)
+    assert hosmer_lemeshow(bad[order], coarse[order]) == pytest.approx(hosmer_lemeshow(bad, coarse))
+
+
+def test_right_pds_are_rejected_by_neither_test_more_often_than_they_say():
+    p = np.array([(hosmer_lemeshow(*one)[2], spiegelhalter(*one)[1]) for one in (sample(1_000, s) for s in range(400))])
+    assert ((p < 0.05).mean(axis=0) < 0.085).all() and ((p < 0.5).mean(axis=0) > 0.4).all()
+
+
+def test_spiegelhalters_z_is_that_computed_by_hand():
+    # sum (y - p)(1 - 2p) = .8 * .6 - .4 * .2, and sum (1 - 2p)^2 p (1 - p) = .36 * .16 + .04 * .24
+    z, p = spiegelhalter(np.array([1, 0]), np.array([0.2, 0.4]))
+    assert z == pytest.approx((0.8 * 0.6 - 0.4 * 0.2) / np.sqrt(0.36 * 0.16 + 0.04 * 0.24))
+    assert p == pytest.approx(2 * norm.sf(abs(z)))
+    bad, pd = sample(500, 8)
+    by_brier = np.mean((bad - pd) ** 2) - np.mean(pd * (1 - pd))  # the Brier score less what right PDs expect of it
+    error = np.sqrt(np.sum((1 - 2 * pd) ** 2 * pd * (1 - pd))) / len(pd)
+    assert spiegelhalter(bad, pd)[0] == pytest.approx(by_brier / error)
+
+
+def test_pds_that_leave_nothing_to_chance_are_right_or_infinitely_wrong():
+    bad = np.array([1, 0, 0])
+    assert hosmer_lemeshow(bad, bad)[:2] == (0.0, 0) and np.isnan(hosmer_lemeshow(bad, bad)[2])
+    assert hosmer_lemeshow(bad, 1 - bad)[0] == np.inf and hosmer_lemeshow(bad, 1 - bad)[2] == 0
+    assert hosmer_lemeshow(np.array([1, 0]), np.array([0.0, 0.5]))[::2] == (np.inf, 0.0)
+    assert np.isnan(spiegelhalter(bad, np.full(3, 0.5))).all() and spiegelhalter(bad, 1 - bad) == (np.inf, 0.0)
+
+
+def test_no_rows_have_no_figure_and_no_error():
+    none = np.empty(0)
+    assert np.isnan(auc_interval(none, none).value) and np.isnan(calibration_fit(none, none).intercept.value)
+    assert np.isnan(hosmer_lemeshow(none, none)[2]) and np.isnan(spiegelhalter(none, none)[0])
+
+
 def test_jeffreys_p_is_that_of_the_published_example():
     found = jeffreys_p(0.05, 200, np.array([10, 13, 16, 18, 20]))
     assert found.round(4).tolist() == [0.4804, 0.1638, 0.0327, 0.0084, 0.0018]
     assert jeffreys_p(0.03, 500, 22) == pytest.approx(beta.cdf(0.03, 22.5, 478.5))
+
+
+def test_the_parts_of_brier_do_not_depend_on_the_order_of_rows_with_equal_pds():
+    bad, pd = sample(600, 2)
+    coarse, order = np.round(pd, 1), np.random.default_rng(1).permutation(600)
+    parts = brier(bad, coarse)
+    assert vars(brier(bad[order], coarse[order])) == pytest.approx(vars(parts))
+    means = {level: bad[coarse == level].mean() for level in np.unique(coarse)}
+    assert parts.resolution <= np.mean([(means[level] - bad.mean()) ** 2 for level in coarse]) + 1e-12
 
 
 @settings(max_examples=50, deadline=None)

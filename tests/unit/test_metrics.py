@@ -17,7 +17,16 @@ from sklearn.metrics import (
 )
 
 from creditrisk.modelling import metrics
-from creditrisk.modelling.metrics import EDGE, auc, calibration_line, error_of_gain, evaluate, ks
+from creditrisk.modelling.metrics import (
+    EDGE,
+    auc,
+    calibration_line,
+    error_of_gain,
+    evaluate,
+    gains,
+    ks,
+    rank_groups,
+)
 
 
 def sample(kind: str, rows: int = 800) -> tuple[np.ndarray, np.ndarray]:
@@ -61,7 +70,8 @@ def test_figures_of_a_sample_equal_the_references(kind):
     assert figures["recall"] == pytest.approx(recall_score(bad, called, zero_division=0))
     assert figures["f1"] == pytest.approx(f1_score(bad, called, zero_division=0))
     assert figures["mean_pd"] == pytest.approx(pd.mean()) and figures["bad_rate"] == pytest.approx(bad.mean())
-    assert all(np.isfinite(value) for value in figures.values())
+    unknown = {"calibration_slope"} if kind == "one value" else set()
+    assert {name for name, value in figures.items() if not np.isfinite(value)} == unknown
 
 
 def likeliest(bad: np.ndarray, x: np.ndarray, free: bool) -> np.ndarray:
@@ -107,7 +117,82 @@ def test_certain_and_wrong_pds_cost_much_but_stay_finite():
     figures = evaluate(bad, 1 - bad, 0.5)
     assert figures["brier"] == 1 and figures["auc"] == 0 and figures["ks"] == 1
     assert figures["log_loss"] == pytest.approx(-np.log(EDGE), rel=1e-3)
-    assert np.isfinite(figures["calibration_slope"]) and figures["calibration_slope"] < 0
+    assert np.isfinite(figures["calibration_intercept"])
+    assert np.isnan(figures["calibration_slope"]), "the likelihood rises without end as the slope falls"
+
+
+def test_the_level_of_pds_that_are_all_1_is_found_among_a_million_rows():
+    bad = np.zeros(1_000_000)
+    bad[0] = 1
+    assert calibration_line(bad, np.ones(len(bad)))[1] == pytest.approx(logit(1e-6) - logit(1 - EDGE), abs=1e-3)
+
+
+@pytest.mark.parametrize(("bad", "pd", "why"), [
+    ([1, 0, 1, 0], [0.3, 0.3, 0.3, 0.3 + 1e-12], "all PDs are equal"),
+    ([1, 1, 0, 0], [0.4, 0.3, 0.2, 0.1], "do not overlap"),
+    ([1, 1, 0, 0], [0.3, 0.2, 0.2, 0.1], "do not overlap"),  # they touch: still none that is finite
+    ([1, 1, 0, 0], [0.1, 0.2, 0.3, 0.4], "do not overlap"),
+    ([1, 0, 1, 0], [0.4, 0.3, 0.2, 0.1], ""),
+    ([0, 0], [0.1, 0.2], "not both"), ([], [], "not both"),
+])  # fmt: skip
+def test_a_slope_that_rows_do_not_determine_is_unknown_and_the_reason_is_said(bad, pd, why):
+    found = metrics.why_no_slope(np.array(bad), logit(np.array(pd)))
+    assert why in found and bool(found) == bool(why)
+    assert np.isnan(calibration_line(np.array(bad), np.array(pd))[0]) == bool(why)
+
+
+# Groups and gains
+
+
+def test_gains_are_those_counted_by_hand():
+    pds = np.linspace(0.9, 0.1, 8)
+    table = gains(np.array([1, 1, 0, 1, 0, 0, 0, 0]), pds, groups=4)
+    assert table["group"].tolist() == [1, 2, 3, 4]
+    assert table["bads"].tolist() == [2, 1, 0, 0] and table["rows"].tolist() == [2, 2, 2, 2]
+    assert table["mean_pd"].tolist() == pytest.approx(
+        [pds[:2].mean(), pds[2:4].mean(), pds[4:6].mean(), pds[6:].mean()]
+    )
+    assert table["captured"].tolist() == pytest.approx([2 / 3, 1, 1, 1])
+    assert table["goods_so_far"].tolist() == pytest.approx([0, 0.2, 0.6, 1])
+    assert table["lift"].tolist() == pytest.approx([1 / 0.375, 0.5 / 0.375, 0, 0])
+    assert table["lift_so_far"].tolist() == pytest.approx([1 / 0.375, 0.75 / 0.375, 0.5 / 0.375, 1])
+    assert table["gap"].max() == pytest.approx(0.8)
+
+
+def test_rows_of_one_pd_are_in_one_group_whatever_their_order():
+    #  places of the middles among 10 rows: .3 at 1, .2 at 5, .1 at 9; of five groups these are the first, third, fifth
+    pds, bad = np.repeat([0.3, 0.2, 0.1], [2, 6, 2]), np.array([1, 0, 1, 1, 0, 0, 0, 0, 0, 0])
+    expected = gains(bad, pds, groups=5)
+    assert expected["group"].tolist() == [1, 3, 5] and expected["rows"].tolist() == [2, 6, 2]
+    assert expected["bads"].tolist() == [1, 2, 0] and expected["mean_pd"].tolist() == pytest.approx([0.3, 0.2, 0.1])
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        order = rng.permutation(10)
+        assert gains(bad[order], pds[order], groups=5).equals(expected)
+
+
+def test_a_value_never_spans_groups_and_groups_rise_with_values():
+    rng = np.random.default_rng(1)
+    for levels in (1, 2, 3, 7, 12, 40, 10_000):
+        values = rng.integers(0, levels, 997) / levels
+        group = rank_groups(values)
+        assert group.min() >= 0 and group.max() <= 9
+        by_value = [set(group[values == one]) for one in np.unique(values)]
+        assert all(len(one) == 1 for one in by_value)
+        firsts = [one.pop() for one in by_value]
+        assert firsts == sorted(firsts)
+    sizes = np.bincount(rank_groups(rng.random(1_003)), minlength=10)
+    assert sizes.max() - sizes.min() <= 1, "without ties, groups are as equal as they can be"
+
+
+@pytest.mark.parametrize("outcome", [0, 1])
+def test_gains_of_one_class_are_counted_and_shares_of_nothing_are_unknown(outcome):
+    table = gains(np.full(20, outcome), np.linspace(0, 1, 20))
+    assert table["bads"].sum() == 20 * outcome and len(table) == 10
+    missing = "goods_so_far" if outcome else "captured"
+    assert table[missing].isna().all() and table["gap"].isna().all()
+    assert gains(np.array([outcome]), np.array([0.3]))["rows"].tolist() == [1]
+    assert gains(np.empty(0), np.empty(0)).empty
 
 
 def test_a_pd_at_the_threshold_is_called_bad():

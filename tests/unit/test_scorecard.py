@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import math
@@ -15,6 +16,7 @@ from scipy.special import expit, logit
 from creditrisk.binning.bins import Bins
 from creditrisk.data.features import derive, sources
 from creditrisk.data.portfolio import Points, parse_portfolio
+from creditrisk.errors import BinningError
 from creditrisk.modelling.calibration import Calibration
 from creditrisk.modelling.design import WoeDesign
 from creditrisk.modelling.pd_model import Logistic, PDModel
@@ -201,6 +203,42 @@ def test_points_of_bins_add_up_to_the_points_of_every_row_in_python_and_in_sql()
     statement = scorecard_sql(model, RETAIL.points, "applications", "sqlite", id_columns=["row"])
     found = database.execute(f"SELECT points FROM ({statement}) ORDER BY row").fetchall()
     assert [row[0] for row in found] == total.tolist()
+
+
+def test_sql_gives_the_points_of_the_stored_card_not_of_a_new_rounding():
+    model, columns = small_fitted()["v1"].model, small_training().part("test").columns
+    fresh = Scorecard.fit(model, RETAIL.points)
+    half_up = tuple(tuple(math.floor(p + 0.5) for p in points) for points in unrounded_points(model, RETAIL.points)[1])
+    stored = dataclasses.replace(fresh, base=fresh.base + 1, points=half_up)  # as a file has it that was rounded so
+    data = dataclasses.replace(small_models()["v1"], card=stored)
+    assert data.card == stored != fresh, "what is served"
+    served = data.card.total(model.design, columns)
+    assert (served != fresh.total(model.design, columns)).mean() > 0.5
+
+    database = sqlite3.connect(":memory:")
+    database.create_function("exp", 1, math.exp)
+    names = [bins.name for bins in model.design.bins]
+    database.execute(f"CREATE TABLE applications (row INTEGER, {', '.join(names)})")
+    values = [[None if v != v else v for v in columns[name].tolist()] for name in names]
+    marks = ", ".join("?" * (len(names) + 1))
+    database.executemany(f"INSERT INTO applications VALUES ({marks})", zip(range(len(served)), *values, strict=True))
+    statement = scorecard_sql(model, RETAIL.points, "applications", "sqlite", id_columns=["row"], card=data.card)
+    parts = ", ".join(f"{name}_points" for name in names)
+    found = np.array(database.execute(f"SELECT points, pd, {parts} FROM ({statement}) ORDER BY row").fetchall())
+    assert found[:, 0].astype(int).tolist() == served.tolist()
+    assert np.abs(found[:, 1] - model.pd(columns)).max() < 1e-12
+    for bins, points, of_rows in zip(model.design.bins, stored.points, found[:, 2:].T, strict=True):
+        assert of_rows.astype(int).tolist() == np.array(points)[bins.assign(columns[bins.name])].tolist()
+
+
+def test_sql_refuses_a_card_of_another_model_or_scale():
+    model = small_fitted()["v1"].model
+    card = Scorecard.fit(model, RETAIL.points)
+    other = model.calibrated(Calibration("shift", model.calibration.intercept + 0.1, model.calibration.slope))
+    with pytest.raises(BinningError, match="not of this model"):
+        scorecard_sql(other, RETAIL.points, "t", card=card)
+    with pytest.raises(BinningError, match="on the scale"):
+        scorecard_sql(model, POINTS[1], "t", card=card)
 
 
 def test_pdo_more_points_double_the_odds():

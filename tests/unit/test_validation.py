@@ -25,10 +25,12 @@ from creditrisk.modelling.findings import (
     Band,
     Finding,
     Limit,
+    banded,
     verdict,
     worst,
 )
 from creditrisk.modelling.inference import Interval
+from creditrisk.modelling.metrics import gains
 from unit.models import RETAIL, small_book, small_models, small_training
 
 
@@ -104,7 +106,7 @@ def test_the_worst_status_ignores_what_does_not_apply():
 
 TRAINED = {
     "split": "out of time: tested on rows from 2022-10-01 on", "seed": 7, "created": "2026-01-02T03:04:05+00:00",
-    "rows": {"train": 3, "calibration": 2, "test": 1},
+    "rows": {"train": 5, "test": 1},
 }  # fmt: skip
 
 
@@ -117,7 +119,12 @@ def test_an_older_model_file_says_its_split_in_words_only():
     assert (said.data, said.rows, said.split, said.as_of) == ("folder", 9, "random", "2025-05-05")
 
 
-@pytest.mark.parametrize(("parts", "area"), [({"train": 3, "calibration": 1, "test": 2}, 0.8), (TRAINED["rows"], 0.81)])
+def test_a_model_file_of_three_parts_is_refused_with_what_to_do():
+    with pytest.raises(DataError, match="train, calibration, test.*train the model anew"):
+        validation.recorded(TRAINED | {"rows": {"train": 3, "calibration": 2, "test": 1}})
+
+
+@pytest.mark.parametrize(("parts", "area"), [({"train": 4, "test": 2}, 0.8), (TRAINED["rows"], 0.81)])
 def test_rows_that_the_model_may_have_learned_from_never_judge_it(parts, area):
     said = validation.recorded(TRAINED)
     assert validation.rebuilt(TRAINED["rows"], said, 0.80001, 0.8).status == PASS
@@ -127,7 +134,7 @@ def test_rows_that_the_model_may_have_learned_from_never_judge_it(parts, area):
 
 def test_a_new_sample_is_judged_without_the_rows_of_development():
     book, training = small_book(), small_training()
-    development = book.frame.iloc[np.union1d(training.split.train, training.split.calibration)]
+    development = book.frame.iloc[training.split.train]
     judged = validation.new_rows(book, development)
     assert judged.index.tolist() == training.split.test.tolist()
     assert judged.bad.tolist() == book.bad[training.split.test].tolist()
@@ -209,14 +216,13 @@ def test_the_auc_since_development_is_tested_as_the_ecb_does():
     assert validation.auc_since_development(bad, score, initial, same_rows=True).status == NOT_APPLICABLE
 
 
-def test_gains_are_those_counted_by_hand():
-    pds = np.linspace(0.9, 0.1, 8)
-    table = validation.gains(np.array([1, 1, 0, 1, 0, 0, 0, 0]), pds, groups=4)
-    assert table["bads"].tolist() == [2, 1, 0, 0] and table["rows"].tolist() == [2, 2, 2, 2]
-    assert table["captured"].tolist() == pytest.approx([2 / 3, 1, 1, 1])
-    assert table["goods_so_far"].tolist() == pytest.approx([0, 0.2, 0.6, 1])
-    assert table["lift"].tolist() == pytest.approx([1 / 0.375, 0.5 / 0.375, 0, 0])
-    assert table["gap"].max() == pytest.approx(0.8)
+def test_tenths_do_not_part_rows_of_one_pd_so_that_order_does_not_make_their_rates_fall():
+    pds = np.repeat([0.02, 0.1, 0.3], [600, 300, 100])
+    bad = np.concatenate([np.arange(600) < 12, np.arange(300) < 30, np.arange(100) < 30]).astype(int)
+    tenths = gains(bad, pds)[::-1]
+    assert tenths["rows"].tolist() == [600, 300, 100]
+    found = validation.rank_order(tenths["rows"], tenths["bads"], "tenths", "tenth of the rows")
+    assert (found.value, found.status, found.why) == (0, PASS, "rises over all 3 groups")
 
 
 def test_bad_rates_out_of_order_are_watched_and_fail_as_chance_grows_unlikely():
@@ -255,6 +261,49 @@ def test_right_pds_pass_calibration_and_wrong_ones_fail_the_test_that_they_break
     assert steep["calibration.slope"].value == pytest.approx(1 / 1.5, abs=0.03)
 
 
+def test_one_pd_for_everybody_fails_by_its_slope():
+    bad = (np.arange(2_000) < 200).astype(int)
+    found = by_key(validation.calibration(bad, np.full(2_000, 0.1)))
+    slope = found["calibration.slope"]
+    assert (slope.status, slope.why) == (FAIL, "the slope cannot be estimated: all PDs are equal")
+    assert slope.shown == "" and found["calibration.intercept"].status == PASS
+    assert json.dumps([one.to_dict() for one in found.values()], allow_nan=False)
+    assert validation.auc_level(bad, np.full(2_000, 0.1)).status == FAIL
+
+
+def test_pds_that_part_goods_and_bads_have_no_slope_to_judge():
+    bad = np.repeat([1, 0], [100, 100])
+    found = by_key(validation.calibration(bad, np.where(bad == 1, 0.9, 0.1)))["calibration.slope"]
+    assert found.status == NOT_APPLICABLE and "do not overlap" in found.why
+
+
+def test_a_figure_that_is_not_known_is_not_in_its_band():
+    found = banded("a.b", "name", Interval(float("nan"), float("nan"), float("nan")), Band(0.9, 1.1, ""))
+    assert found.status == NOT_APPLICABLE and found.why
+
+
+def test_every_test_of_observed_over_expected_has_the_interval_of_a_binomial():
+    pds = np.full(2_000, 0.4)
+    bad = (np.arange(2_000) < 840).astype(int)
+    reach = 1.959964 * np.sqrt(2_000 * 0.42 * 0.58) / 840
+    ends = pytest.approx((1.05 * np.exp(-reach), 1.05 * np.exp(reach)), abs=1e-6)
+    assert by_key(validation.calibration(bad, pds))["calibration.observed_expected"].interval == ends
+    assert validation.left_out(bad, pds, ["a"]).interval == ends
+    whole = fairness.fairness(np.full(2_000, "a", dtype=object), bad, pds, pds < 0.5)
+    assert tuple(whole.loc[0, ["oe_low", "oe_high"]]) == ends
+
+
+def test_goodness_of_fit_is_watched_and_never_fails():
+    bad, pds = right(60_000)
+    keys = ["calibration.hosmer_lemeshow", "calibration.spiegelhalter"]
+    assert [(one.key, one.status) for one in validation.goodness_of_fit(bad, pds)] == [(key, PASS) for key in keys]
+    wrong = validation.goodness_of_fit(bad, pds * 0.5)
+    assert [one.status for one in wrong] == [WATCH, WATCH] and wrong[0].value < 1e-12
+    assert "degrees of freedom 10" in wrong[0].why and "never fails" in wrong[0].threshold
+    some = validation.goodness_of_fit(bad, np.full(60_000, 0.5))
+    assert [one.status for one in some] == [WATCH, NOT_APPLICABLE], "at PDs of 1/2 z is not defined"
+
+
 def test_grades_fail_together_by_number_and_by_share():
     names = [f"G{i}" for i in range(10)]
 
@@ -282,6 +331,17 @@ def test_groups_of_the_calibration_curve_hold_equal_expected_bads():
     assert table["mean_pd"].is_monotonic_increasing and (table["low"] <= table["bad_rate"]).all()
 
 
+def test_rows_of_one_pd_are_one_point_of_the_calibration_curve():
+    pds = np.repeat([0.0, 0.02, 0.1, 0.4], [50, 400, 100, 25])
+    bad = np.concatenate([np.zeros(50), np.arange(400) < 8, np.arange(100) < 9, np.arange(25) < 12]).astype(int)
+    table = validation.reliability(bad, pds, 10)
+    # expected bads 0, 8, 10, 10 of 28: their middles, in tenths, are 0, 1.4, 4.6 and 8.2
+    assert table["rows"].tolist() == [50, 400, 100, 25] and table["bads"].tolist() == [0, 8, 9, 12]
+    order = np.random.default_rng(0).permutation(len(bad))
+    pd.testing.assert_frame_equal(validation.reliability(bad[order], pds[order], 10), table)
+    assert validation.reliability(np.array([0, 1]), np.zeros(2))["rows"].tolist() == [2]
+
+
 def test_pds_without_optional_inputs_are_held_to_the_same_band():
     bad, pds = right(20_000)
     assert validation.left_out(bad, pds, ["enquiry_count"]).status == PASS
@@ -307,7 +367,8 @@ def test_psi_finds_a_shift_and_is_quiet_without_one():
     flagged = [stability.shift(reference, rng.lognormal(0, 0.8, 60)).status != PASS for _ in range(300)]
     plain = [stability.shift(reference, rng.lognormal(0, 0.8, 60)).psi >= 0.1 for _ in range(300)]
     assert np.mean(plain) > 0.5 and np.mean(flagged) < 0.05  # so few rows show a PSI of 0.1 by chance
-    assert stability.score_stability(reference, reference[:49]).status == NOT_APPLICABLE
+    few = stability.score_stability(reference, reference[:49])
+    assert few.status == NOT_APPLICABLE and few.name.endswith("against out-of-fold PDs of training rows")
 
 
 def test_one_outlier_hides_nothing_and_the_top_tenth_counts():
@@ -570,11 +631,9 @@ def test_the_report_names_rules_with_their_date_and_claims_compliance_with_none(
     assert "complian" not in told.lower() and validation.REFERENCES_AS_OF
     limits = validation.limits_of_use(RETAIL, None, NONE, synthetic=True)
     assert any("point-in-time" in one for one in limits) and any("made from a rule" in one for one in limits)
-    cycle = SimpleNamespace(long_run=0.05)
-    assert any(
-        "long-run rate of 5.00%" in one for one in validation.limits_of_use(RETAIL, None, cycle, synthetic=False)
-    )
-    assert not any("made from a rule" in one for one in validation.limits_of_use(RETAIL, None, cycle, synthetic=False))
+    shifted = validation.limits_of_use(RETAIL, None, SimpleNamespace(long_run=0.05), synthetic=False)
+    assert any("through-the-cycle: shifted to a long-run rate of 5.00%" in one for one in shifted)
+    assert not any("made from a rule" in one or "PDs are point-in-time" in one for one in shifted)
 
 
 def test_every_rejected_column_has_a_reason():

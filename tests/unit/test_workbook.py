@@ -14,14 +14,16 @@ import pandas as pd
 import pytest
 
 from creditrisk.binning.sql import DIALECTS
+from creditrisk.errors import BinningError
 from creditrisk.modelling import spreadsheet, workbook
 from creditrisk.modelling.attempts import mask_optional
+from creditrisk.modelling.calibration import Calibration
 from creditrisk.modelling.coefficients import coefficient_table
 from creditrisk.modelling.metrics import auc
 from creditrisk.modelling.scorecard import Scorecard, points_table
 from creditrisk.modelling.scorecard_sql import scorecard_sql
 from creditrisk.modelling.spreadsheet import COUNT, TOP, Column, Sheet, workbook_bytes
-from creditrisk.modelling.workbook import Filing, Sample, cut_offs, gains, period_labels, verdict, write_workbook
+from creditrisk.modelling.workbook import Filing, Sample, cut_offs, gains_of, period_labels, verdict, write_workbook
 from unit.models import RETAIL, small_fitted, small_models, small_training
 
 SHEETS = [
@@ -176,9 +178,19 @@ def test_rows_of_one_pd_share_a_decile_so_that_their_order_does_not_matter():
     one = Sample((rng.random(1_000) < pds).astype(float), pds, np.zeros(1_000), np.zeros(1_000))
     order = rng.permutation(1_000)
     other = Sample(one.bad[order], one.pd[order], one.points, one.unrounded)
-    pd.testing.assert_frame_equal(gains(one), gains(other))
-    assert gains(one)["rows"].tolist() == [int((pds == pd_).sum()) for pd_ in (0.31, 0.3, 0.02, 0.01)]
-    assert gains(one)["captured"].iloc[-1] == 1
+    pd.testing.assert_frame_equal(gains_of(one), gains_of(other))
+    assert gains_of(one)["rows"].tolist() == [int((pds == pd_).sum()) for pd_ in (0.31, 0.3, 0.02, 0.01)]
+    assert gains_of(one)["captured"].iloc[-1] == 1
+
+
+def test_a_decile_has_the_points_of_its_own_rows():
+    rng = np.random.default_rng(3)
+    pds = rng.choice([0.02, 0.05, 0.2, 0.4], size=500)
+    one = Sample((rng.random(500) < pds).astype(float), pds, rng.integers(400, 700, 500), np.zeros(500))
+    table = gains_of(one)
+    for row, level in zip(table.itertuples(), (0.4, 0.2, 0.05, 0.02), strict=True):
+        mine = one.points[pds == level]
+        assert (row.lowest, row.highest, row.rows) == (mine.min(), mine.max(), len(mine))
 
 
 def psi_by_hand(expected: np.ndarray, observed: np.ndarray) -> float:
@@ -239,7 +251,7 @@ def test_periods_count_every_row_once(book):
     assert row["Rows"] == mine.sum() and row["Bad rate"] == pytest.approx(everything.bad[mine].mean())
     assert row["Mean PD"] == pytest.approx(everything.pd[mine].mean())
     assert row["Mean points"] == pytest.approx(everything.points[mine].mean())
-    assert row["Part"] == "development" and found["Part"].iloc[-1] == "test"
+    assert row["Part"] == "train" and found["Part"].iloc[-1] == "test"
 
 
 def test_periods_are_months_quarters_or_years_as_many_as_can_be_looked_at():
@@ -327,11 +339,35 @@ def test_pds_are_labelled_point_in_time_or_through_the_cycle(book, tmp_path):
     assert "PDs are point-in-time" in book["Gains"]["A2"].value
     assert read(book, "About").set_index("Item")["Value"]["PDs are"] == "point-in-time"
     model, training = small_fitted()["v1"].model, small_training()
-    margin = model.margin(training.part("calibration").columns)
+    margin = small_fitted()["v1"].out_of_fold
     shifted = model.calibrated(model.calibration.aimed_at(0.05, margin))
     other = openpyxl.load_workbook(write_workbook(tmp_path / "c.xlsx", shifted, training, cut_off=0.1))
     about = read(other, "About").set_index("Item")["Value"]["PDs are"]
-    assert "through-the-cycle" in other["Gains"]["A2"].value and "mean PD of the calibration rows is 5.00%" in about
+    assert "mean PD of the training rows, each scored by a model that has not seen it, is 5.00%" in about
+    for name in ("Gains", "Periods"):
+        said = "PDs are through-the-cycle. Bad rates judge PDs before the shift to a long-run rate, not these."
+        assert said in other[name]["A2"].value and "before the shift" not in book[name]["A2"].value
+
+
+def test_the_points_filed_are_those_of_the_stored_card(tmp_path):
+    model, columns = small_fitted()["v1"].model, small_training().part("test").columns
+    fresh = Scorecard.fit(model, RETAIL.points)
+    first = tuple(p + 1 for p in fresh.points[0][:1]) + fresh.points[0][1:]
+    stored = replace(fresh, base=fresh.base - 2, points=(first, *fresh.points[1:]))
+    book = openpyxl.load_workbook(written(tmp_path / "c.xlsx", card=stored))
+    assert read(book, "Card")["Points"].tolist() == stored.table(model.design)["points"].tolist()
+    statement = "\n".join(row[0].value or "" for row in book["SQL sqlite"].iter_rows(min_row=TOP + 1))
+    assert statement.rstrip("\n") == scorecard_sql(
+        model, RETAIL.points, "applications", "sqlite", id_columns=["application_id"], card=stored
+    ).rstrip("\n")
+    assert (
+        read(book, "Gains").query("Sample == 'test'")["Lowest points"].min()
+        == stored.total(model.design, columns).min()
+    )
+    other = small_fitted()["v1"].model.calibrated(Calibration("shift", 1.0, 1.0))
+    with pytest.raises(BinningError, match="not of this model"):
+        write_workbook(tmp_path / "d.xlsx", other, small_training(), cut_off=0.1, card=stored)
+    assert not (tmp_path / "d.xlsx").exists()
 
 
 def test_a_book_without_dates_has_no_periods(tmp_path):

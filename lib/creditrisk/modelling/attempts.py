@@ -7,7 +7,7 @@ attempts run with and without SMOTETomek, so that the table tells tuning and res
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -483,12 +483,17 @@ class Fitted:
             "tuned": self.attempt.tuned,
             "params": self.attempt.params,
             "cv_auc": float(np.mean(self.cv_auc)),
-            **self.test,
-            "raw": self.raw,
+            **known(self.test),
+            "raw": known(self.raw),
             "gate": self.gate and self.gate.to_dict(),
             "raw_gate": self.raw_gate and self.raw_gate.to_dict(),
             "seconds": round(self.seconds, 2),
         }
+
+
+def known(figures: Mapping[str, float]) -> dict[str, float | None]:
+    """Figures with None for what could not be had, as JSON has it."""
+    return {name: None if value is None or value != value else value for name, value in figures.items()}
 
 
 class Clock:

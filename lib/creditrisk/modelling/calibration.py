@@ -23,7 +23,7 @@ ISOTONIC_ROWS, ISOTONIC_BADS = 1_000, 200
 BLOCK = 20
 """Bads and goods that each block of an isotonic map holds at least: no PD rests on a few rows, none is 0 or 1."""
 FOLDS = 10
-"""Folds of the calibration rows on which isotonic and Platt compete."""
+"""Folds of the rows on which isotonic and Platt compete."""
 FARTHEST = float(logit(1 - 1e-9))
 """The PDs of an isotonic map stay within these log-odds, either way."""
 
@@ -59,7 +59,7 @@ class Calibration:
         """What PDs are, in words, with the shift that made them so."""
         if self.long_run is None:
             return self.pd_kind
-        means = f"mean PD of the calibration rows {self.mean_pd:.2%} before, {self.long_run:.2%} after"
+        means = f"mean out-of-fold PD of the training rows {self.mean_pd:.2%} before, {self.long_run:.2%} after"
         return f"{self.pd_kind}: log-odds shifted by {self.offset:+.4f}, {means}"
 
     @cached_property

@@ -20,7 +20,7 @@ from creditrisk.modelling.findings import (
     too_few,
     worst,
 )
-from creditrisk.modelling.inference import Interval, auc_interval, calibration_fit, impact_ratio
+from creditrisk.modelling.inference import Interval, auc_interval, impact_ratio, observed_to_expected
 
 FAIR_RATIO, FAIR_P, FAIR_ROWS = 0.80, 0.05, 30
 FAIR_SOURCE = "29 CFR 1607.4(D), a rule of employment: a screen, not law of lending"
@@ -75,15 +75,16 @@ def fairness(groups: np.ndarray, bad: np.ndarray, pds: np.ndarray, approved: np.
 
     Columns: group, rows, bads, approval, ratio, ratio_low, ratio_high, p (Fisher, against the reference), flagged,
     mean_pd, bad_rate, oe, oe_low, oe_high, auc, auc_low, auc_high. The reference is the group of FAIR_ROWS or more
-    that is approved most often; its ratio is 1. Groups of fewer rows have neither ratio nor p.
+    that is approved most often; its ratio is 1. Groups of fewer rows have neither ratio nor p. `approved` is decided on
+    the served PDs, while `pds` are point-in-time, since outcomes judge them.
     """
     rows = []
     for group in sorted({g for g in groups if g is not None}):
         mine = groups == group
-        fit, area = calibration_fit(bad[mine], pds[mine]), Interval(float("nan"), float("nan"), float("nan"))
+        area = Interval(float("nan"), float("nan"), float("nan"))
         if not too_few(int(bad[mine].sum()), int(mine.sum())):
             area = auc_interval(bad[mine], pds[mine])
-        ratio = fit.observed_to_expected
+        ratio, _ = observed_to_expected(bad[mine], pds[mine])
         rows.append(
             {"group": group, "rows": int(mine.sum()), "bads": int(bad[mine].sum())}
             | {"approved": int(approved[mine].sum()), "approval": float(approved[mine].mean())}

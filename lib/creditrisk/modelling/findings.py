@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from math import isfinite
+from math import isfinite, isnan
 
 from creditrisk.modelling.inference import Interval
 
@@ -134,6 +134,9 @@ def too_few(bads: int, rows: int) -> str:
 
 
 def banded(key: str, name: str, value: Interval, band: Band) -> Finding:
+    """A figure with its interval, held against a band; one that is not known is not applicable, never in the band."""
+    if isnan(value.value):
+        return nothing(key, name, "it cannot be estimated from these rows", band.text, band.source)
     return Finding(
         key, name, value.value, band.status(value), band.text, band.source, band.why(value), (value.low, value.high)
     )

@@ -82,7 +82,7 @@ def propose_grades(
     min_bads: int = ENOUGH_BADS,
     max_share: float = LARGEST_SHARE,
 ) -> ProposedScale:
-    """As many grades, up to `most`, as these rows can tell apart. `bad` is 0/1 (n,), `pds` float (n,).
+    """As many grades, up to `most`, as these rows can tell apart. `bad` is 0/1 (n,), `pds` the served PDs (n,).
 
     Each has `min_bads` bads, at most `max_share` of the rows and a bad rate above the one before it (DISTINCT_P);
     among such scales the one whose bounds rise most evenly on a logarithmic scale is taken. Where fewer than `fewest`
@@ -258,7 +258,8 @@ def grade_counts(pds: np.ndarray, grades: Sequence[Grade]) -> np.ndarray:
 def pooled_pds(bad: np.ndarray, pds: np.ndarray, grades: Sequence[Grade]) -> np.ndarray:
     """The PD of each grade as a whole, its bad rate, float64 (grades,); NaN for an empty grade.
 
-    Without a bad, or without a good, it is (bads + 1/2) / (rows + 1): never 0 or 1.
+    `pds` are the served PDs, which bound the grades; the bad rate is point-in-time, whatever they are. Without a bad,
+    or without a good, it is (bads + 1/2) / (rows + 1): never 0 or 1.
     """
     at = positions(pds, grades)
     rows, bads = np.bincount(at, minlength=len(grades)), np.bincount(at, weights=bad, minlength=len(grades))
@@ -271,15 +272,23 @@ def _pooled(rows: np.ndarray, bads: np.ndarray) -> np.ndarray:
 
 
 def grade_table(
-    bad: np.ndarray, pds: np.ndarray, grades: Sequence[Grade], pooled: np.ndarray | None = None
+    bad: np.ndarray,
+    pds: np.ndarray,
+    grades: Sequence[Grade],
+    pooled: np.ndarray | None = None,
+    served: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Each grade tested on rows with outcomes, the safest first.
 
-    Columns: grade, max_pd, rows, share, bads, bad_rate, low, high (Wilson, 95%), mean_pd, pooled_pd (of the rows the
-    scale was made on, `pooled`), jeffreys_p (one-sided, of mean_pd), status: pass, watch (amber), fail (red), or not
-    applicable for a grade without rows.
+    `pds` are point-in-time: outcomes can judge no others. Grades are bounded in the `served` PDs, which a shift to a
+    long-run bad rate makes other ones; None where they are the same. So a row has the grade that it is served with,
+    and a grade is tested by the mean point-in-time PD of its rows.
+
+    Columns: grade, max_pd (bound of the served PD), rows, share, bads, bad_rate, low, high (Wilson, 95%), mean_pd
+    (point-in-time), pooled_pd (of the rows the scale was made on, `pooled`), jeffreys_p (one-sided, of mean_pd),
+    status: pass, watch (amber), fail (red), or not applicable for a grade without rows.
     """
-    at, size = positions(pds, grades), len(grades)
+    at, size = positions(pds if served is None else served, grades), len(grades)
     rows = np.bincount(at, minlength=size)
     bads = np.bincount(at, weights=bad, minlength=size).astype(np.int64)
     with np.errstate(divide="ignore", invalid="ignore"):

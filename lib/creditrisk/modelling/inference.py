@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from math import erfc, log, sqrt
 
 import numpy as np
-from scipy.special import betainc, expit, logit, ndtri
+from scipy.special import betainc, chdtrc, expit, logit, ndtri
 from scipy.stats import rankdata
 
-from creditrisk.modelling.metrics import EDGE, fit_line
+from creditrisk.modelling.metrics import EDGE, fit_level, fit_line, rank_groups, why_no_slope
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def auc_covariance(bad: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.
 
     NaN where there are fewer than two bads or two goods.
     """
-    bad = np.asarray(bad, dtype=bool)
-    models = np.asarray(scores).reshape(len(bad), -1).shape[1]
+    bad, scores = np.asarray(bad, dtype=bool), np.asarray(scores, dtype=np.float64)
+    models = 1 if scores.ndim == 1 else scores.shape[1]
     if min(bad.sum(), (~bad).sum()) < 2:
         return np.full(models, np.nan), np.full((models, models), np.nan)
     of_bads, of_goods = placements(bad, scores)
@@ -96,38 +96,53 @@ def auc_difference(
 
 @dataclass(frozen=True)
 class CalibrationFit:
-    """Slope and intercept of calibration, and observed over expected bads, each with its interval; and the bads."""
+    """Slope and intercept of calibration, and observed over expected bads, each with its interval; and the bads.
+
+    `no_slope` says why the slope is NaN, empty where it is not.
+    """
 
     slope: Interval
     intercept: Interval
     observed_to_expected: Interval
     bads: int
+    no_slope: str = ""
 
 
 def calibration_fit(bad: np.ndarray, pd: np.ndarray, level: float = 0.95) -> CalibrationFit:
     """Cox's slope (1 when right) and calibration in the large (0 when right), and O/E (1 when right).
 
-    Standard errors are from the information matrix; the interval of O/E is that of `observed_to_expected`.
+    Standard errors are from the information matrix; the interval of O/E is that of `observed_to_expected`. What the
+    rows do not determine is NaN: slope and intercept where they are of one class, the slope also where all PDs are
+    equal or those of goods and bads do not overlap.
     """
     bad = np.asarray(bad, dtype=np.float64)
     x = logit(np.clip(pd, EDGE, 1 - EDGE))
-    bads, z = float(bad.sum()), z_of(level)
-    nothing = Interval(float("nan"), float("nan"), float("nan"))
+    bads, z = int(bad.sum()), z_of(level)
+    slope = offset = Interval(float("nan"), float("nan"), float("nan"))
     ratio, _ = observed_to_expected(bad, pd, level)
-    if not 0 < bads < len(bad):
-        return CalibrationFit(nothing, nothing, ratio, int(bads))
-    a, b = fit_line(bad, x)
+    no_slope = why_no_slope(bad, x)
+    if not no_slope:
+        a, b = fit_line(bad, x)
+        error = _error_of_slope(a, b, x)
+        slope = Interval(b, b - z * error, b + z * error)
+    if 0 < bads < len(bad):
+        a = fit_level(bad, x)
+        error = 1 / sqrt(_variance(expit(a + x)))
+        offset = Interval(a, a - z * error, a + z * error)
+    return CalibrationFit(slope, offset, ratio, bads, no_slope)
+
+
+def _error_of_slope(a: float, b: float, x: np.ndarray) -> float:
+    """Standard error of b: the last element of the inverse of the information matrix of (a, b), in closed form."""
     p = expit(a + b * x)
-    design = np.column_stack([np.ones_like(x), x])
-    information = (design * (p * (1 - p))[:, None]).T @ design
-    error = sqrt(np.linalg.pinv(information)[1, 1])
-    offset, level_error = _level(bad, x)
-    return CalibrationFit(
-        Interval(b, b - z * error, b + z * error),
-        Interval(offset, offset - z * level_error, offset + z * level_error),
-        ratio,
-        int(bads),
-    )
+    weight = p * (1 - p)
+    about = x - np.average(x, weights=weight)
+    return 1 / sqrt(float((weight * about**2).sum()))
+
+
+def _variance(p: np.ndarray) -> float:
+    """Variance of the number of bads among rows with these PDs."""
+    return float((p * (1 - p)).sum())
 
 
 def observed_to_expected(bad: np.ndarray, pd: np.ndarray, level: float = 0.95) -> tuple[Interval, float]:
@@ -140,26 +155,54 @@ def observed_to_expected(bad: np.ndarray, pd: np.ndarray, level: float = 0.95) -
     bad, pd = np.asarray(bad, dtype=np.float64), np.asarray(pd, dtype=np.float64)
     bads, expected, z = float(bad.sum()), float(pd.sum()), z_of(level)
     if not expected:
-        return Interval(float("nan"), float("nan"), float("nan")), float("nan")
+        ratio = float("inf") if bads else float("nan")
+        return Interval(ratio, ratio, ratio), float("nan")
     if not 0 < bads < len(bad):
         low = bads * (1 - 1 / (9 * bads) - z / (3 * sqrt(bads))) ** 3 if bads else 0.0
         more = bads + 1
         high = more * (1 - 1 / (9 * more) + z / (3 * sqrt(more))) ** 3
         return Interval(bads / expected, low / expected, high / expected), float("nan")
     x = logit(np.clip(pd, EDGE, 1 - EDGE))
-    p = expit(x + _level(bad, x)[0])
-    error = sqrt(float((p * (1 - p)).sum())) / bads
+    error = sqrt(_variance(expit(x + fit_level(bad, x)))) / bads
     reach = float(np.exp(z * error))
     return Interval(bads / expected, bads / expected / reach, bads / expected * reach), error
 
 
-def _level(bad: np.ndarray, x: np.ndarray) -> tuple[float, float]:
-    """Intercept with the slope held at 1, and its standard error."""
-    from scipy.optimize import brentq
+def hosmer_lemeshow(bad: np.ndarray, pd: np.ndarray, groups: int = 10) -> tuple[float, int, float]:
+    """Statistic, degrees of freedom and p of Hosmer and Lemeshow's test, over `groups` groups by PD (`rank_groups`).
 
-    a = brentq(lambda a: expit(a + x).mean() - bad.mean(), -60.0, 60.0)
-    p = expit(a + x)
-    return float(a), 1 / sqrt(float((p * (1 - p)).sum()))
+    Sum of (bads - expected)^2 / (rows * p (1 - p)), p the mean PD of the group. For rows that nothing was estimated
+    on: then it is about chi-squared with as many degrees of freedom as groups, not two less as on the rows of the fit
+    (Hosmer, Lemeshow and Sturdivant 2013, 5.2.2). Groups whose PDs are all 0 or all 1 count only where they are wrong.
+    """
+    bad, pd = np.asarray(bad, dtype=np.float64), np.asarray(pd, dtype=np.float64)
+    group = rank_groups(pd, groups)
+    rows, bads, expected = (np.bincount(group, weights) for weights in (None, bad, pd))
+    gap, variance = bads - expected, expected * (1 - expected / np.maximum(rows, 1))
+    certain = variance <= EDGE  # an empty group, too
+    statistic = float((gap[~certain] ** 2 / variance[~certain]).sum())
+    if (np.abs(gap[certain]) > EDGE).any():
+        statistic = float("inf")
+    degrees = int((~certain).sum())
+    if not degrees:
+        return statistic, 0, float("nan") if statistic == 0 else 0.0
+    return statistic, degrees, float(chdtrc(degrees, statistic))
+
+
+def spiegelhalter(bad: np.ndarray, pd: np.ndarray) -> tuple[float, float]:
+    """z and two-sided p of Spiegelhalter's test that the Brier score is what right PDs would give.
+
+    z = sum (y - p)(1 - 2p) / sqrt(sum (1 - 2p)^2 p (1 - p)): Spiegelhalter 1986. NaN where no PD says anything that
+    could be wrong, as when all are 1/2.
+    """
+    bad, pd = np.asarray(bad, dtype=np.float64), np.asarray(pd, dtype=np.float64)
+    away = float(((bad - pd) * (1 - 2 * pd)).sum())
+    variance = float(((1 - 2 * pd) ** 2 * pd * (1 - pd)).sum())
+    if variance <= 0:
+        z = float("nan") if away == 0 else float(np.copysign(np.inf, away))
+        return z, float("nan") if away == 0 else 0.0
+    z = away / sqrt(variance)
+    return z, erfc(abs(z) / sqrt(2))
 
 
 def jeffreys_p(pd: float | np.ndarray, rows: int | np.ndarray, bads: int | np.ndarray) -> np.ndarray:
@@ -188,13 +231,13 @@ class Brier:
 
 
 def brier(bad: np.ndarray, pd: np.ndarray, groups: int = 10) -> Brier:
-    """Murphy's decomposition (1973) over `groups` groups of about equal size by PD."""
+    """Murphy's decomposition (1973) over `groups` groups of about equal size by PD, those of `rank_groups`."""
     bad, pd = np.asarray(bad, dtype=np.float64), np.asarray(pd, dtype=np.float64)
     rate = float(bad.mean())
-    parts = np.array_split(np.argsort(pd, kind="stable"), groups)
-    parts = [part for part in parts if len(part)]
-    weight = np.array([len(part) for part in parts]) / len(bad)
-    seen, said = np.array([bad[p].mean() for p in parts]), np.array([pd[p].mean() for p in parts])
+    group = rank_groups(pd, groups)
+    rows, bads, expected = (np.bincount(group, weights) for weights in (None, bad, pd))
+    used = rows > 0
+    weight, seen, said = rows[used] / len(bad), bads[used] / rows[used], expected[used] / rows[used]
     return Brier(
         float(np.mean((pd - bad) ** 2)),
         float((weight * (said - seen) ** 2).sum()),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+from pandas import DataFrame
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 from scipy.stats import rankdata
 
 EDGE = 1e-12
 """PDs are kept this far from 0 and 1 before a logarithm is taken."""
+SAME = 1e-6
+"""PDs whose log-odds are all within this are equal: nothing can be learned from how they differ."""
+EQUAL_PDS = "all PDs are equal"
 
 
 def auc(bad: np.ndarray, score: np.ndarray) -> float:
@@ -34,19 +38,85 @@ def ks(bad: np.ndarray, score: np.ndarray) -> float:
     return float(np.abs(bads - goods)[ends].max())
 
 
+def rank_groups(values: np.ndarray, groups: int = 10) -> np.ndarray:
+    """The group of each row by rank, from 0 for the lowest values, int64 (n,); as many rows in each as ties allow.
+
+    Rows of one value are never apart: all are in the group in which the middle of them lies, so that the order of rows
+    does not matter. A value that many rows share may leave groups next to its own empty.
+    """
+    middles = np.rint(2 * rankdata(values)).astype(np.int64) - 1  # twice the place of the middle: whole, hence exact
+    return middles * groups // max(2 * len(middles), 1)
+
+
+def gains(bad: np.ndarray, pd: np.ndarray, groups: int = 10) -> DataFrame:
+    """Groups of about equal size by PD, the riskiest first, from `rank_groups`; only those that hold rows.
+
+    Columns: group (from 1), rows, bads, bad_rate, mean_pd, captured (share of all bads so far), goods_so_far (share of
+    all goods), gap (captured less goods_so_far; its greatest value is near the KS), lift (bad rate over that of all
+    rows), lift_so_far. Shares of nothing are NaN.
+    """
+    bad, pd = np.asarray(bad, dtype=np.float64), np.asarray(pd, dtype=np.float64)
+    group = rank_groups(-pd, groups)
+    counts = (np.bincount(group, weights, minlength=groups) for weights in (None, bad, pd))
+    every_rows, every_bads, every_pd = counts
+    used = np.flatnonzero(every_rows)
+    rows, bads = every_rows[used], every_bads[used].astype(np.int64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        overall = np.float64(bads.sum()) / rows.sum()
+        captured, goods_so_far = np.cumsum(bads) / bads.sum(), np.cumsum(rows - bads) / (rows - bads).sum()
+        return DataFrame(
+            {
+                "group": used + 1,
+                "rows": rows,
+                "bads": bads,
+                "bad_rate": bads / rows,
+                "mean_pd": every_pd[used] / rows,
+                "captured": captured,
+                "goods_so_far": goods_so_far,
+                "gap": captured - goods_so_far,
+                "lift": bads / rows / overall,
+                "lift_so_far": np.cumsum(bads) / np.cumsum(rows) / overall,
+            }
+        )
+
+
+def why_no_slope(bad: np.ndarray, x: np.ndarray) -> str:
+    """Why no b of logit P(bad) = a + b x can be estimated from these rows, in words; empty where one can.
+
+    There is none where x does not vary (EQUAL_PDS), and none that is finite where bads and goods do not overlap in x
+    (Albert and Anderson 1984).
+    """
+    bad = np.asarray(bad, dtype=bool)
+    if not 0 < bad.sum() < len(bad):
+        return "not both goods and bads"
+    if np.ptp(x) < SAME:
+        return EQUAL_PDS
+    bads, goods = x[bad], x[~bad]
+    apart = bads.min() >= goods.max() or bads.max() <= goods.min()
+    return "the PDs of goods and bads do not overlap" if apart else ""
+
+
 def calibration_line(bad: np.ndarray, pd: np.ndarray) -> tuple[float, float]:
-    """(slope, intercept) of calibration.
+    """(slope, intercept) of calibration; NaN where the rows do not determine them.
 
     The slope is b of logit P(bad) = a + b logit(pd), 1 when right. The intercept is a of the same line with b held at
     1 (calibration in the large), 0 when right. Cox 1958.
     """
     bad = np.asarray(bad, dtype=np.float64)
-    if not 0 < bad.mean() < 1:
-        return float("nan"), float("nan")
     x = logit(np.clip(pd, EDGE, 1 - EDGE))
-    intercept = brentq(lambda a: expit(a + x).mean() - bad.mean(), -40.0, 40.0)
-    _, slope = fit_line(bad, x)
-    return slope, float(intercept)
+    slope = float("nan") if why_no_slope(bad, x) else fit_line(bad, x)[1]
+    return slope, fit_level(bad, x)
+
+
+def fit_level(bad: np.ndarray, x: np.ndarray) -> float:
+    """a that maximises the likelihood of logit P(bad) = a + x: the mean of P(bad) is the bad rate. NaN for one class.
+
+    `x` are log-odds of PDs that keep away from 0 and 1 by EDGE.
+    """
+    rate = float(np.mean(bad)) if len(bad) else 0.0
+    if not 0 < rate < 1:
+        return float("nan")
+    return float(brentq(lambda a: expit(a + x).mean() - rate, -60.0, 60.0))
 
 
 def fit_line(bad: np.ndarray, x: np.ndarray, steps: int = 100) -> tuple[float, float]:

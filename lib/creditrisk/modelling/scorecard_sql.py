@@ -8,7 +8,7 @@ from creditrisk.binning.sql import GENERIC, POSTGRESQL, Dialect, case_lines, dia
 from creditrisk.data.portfolio import Points
 from creditrisk.errors import BinningError
 from creditrisk.modelling.pd_model import PDModel
-from creditrisk.modelling.scorecard import points_table
+from creditrisk.modelling.scorecard import Scorecard
 
 _FLAT = 700.0
 """Log-odds beyond which a PD is written as 0 or 1: PostgreSQL's exp fails above 709 and below -745."""
@@ -21,20 +21,25 @@ def scorecard_sql(
     dialect: str = GENERIC,
     *,
     id_columns: Sequence[str] = (),
+    card: Scorecard | None = None,
 ) -> str:
     """A SELECT over a table that has a column for each feature of the scorecard, named as in the portfolio.
 
     `table` is its name, or (schema, name). The result has the id columns, `<variable>_woe` and `<variable>_points` for
-    each variable, `points` (their sum and the base points, the whole numbers of `points_table`), `log_odds` (of bad,
-    calibrated) and `pd`. WOE is that of Python to the last bit. `creditrisk.binning.sql` says what holds in which
-    dialect. SQLite needs its mathematical functions (SQLITE_ENABLE_MATH_FUNCTIONS), or Python's:
+    each variable, `points` (their sum and the base points), `log_odds` (of bad, calibrated) and `pd`. Whole points are
+    those of `card`, the card of a model file (`ModelData.card`): so they are the ones that are served, whatever way of
+    rounding was in use when it was made. Without it the model is rounded here, by `Scorecard.fit`.
+
+    WOE is that of Python to the last bit. `creditrisk.binning.sql` says what holds in which dialect. SQLite needs its
+    mathematical functions (SQLITE_ENABLE_MATH_FUNCTIONS), or Python's:
     `connection.create_function("exp", 1, math.exp)`.
 
-    Raises BinningError for an unknown dialect, for names that a database cannot hold, and when two columns of the
-    result would have one name; TypeError for a model that is no scorecard.
+    Raises BinningError for an unknown dialect, for names that a database cannot hold, when two columns of the result
+    would have one name, and for a card that is not of this model or on another scale than `points`; TypeError for a
+    model that is no scorecard.
     """
     spelled = dialect_of(dialect)
-    base, by_variable = _points_by_slot(model, points)
+    card = card_of(model, points, card)
     ids = (id_columns,) if isinstance(id_columns, str) else tuple(id_columns)
     source = (table,) if isinstance(table, str) else tuple(table)
     names = [bins.name for bins in model.design.bins]
@@ -42,10 +47,10 @@ def scorecard_sql(
     binned, scored = (_unlike(source[-1], name) for name in ("binned", "scored"))
 
     columns = [f"    {spelled.identifier(name)}" for name in ids]
-    for bins, values in zip(model.design.bins, by_variable, strict=True):
+    for bins, values in zip(model.design.bins, card.points, strict=True):
         columns.append(_column(case_lines(bins, dialect), _woe(bins.name), spelled))
         columns.append(_column(case_lines(bins, dialect, values=values), _points(bins.name), spelled))
-    total = [str(base), *(spelled.identifier(_points(name)) for name in names)]
+    total = [str(card.base), *(spelled.identifier(_points(name)) for name in names)]
     return "\n".join([
         *_head(len(names), points),
         f"WITH {binned} AS (",
@@ -75,14 +80,18 @@ def _points(name: str) -> str:
     return f"{name}_points"
 
 
-def _points_by_slot(model: PDModel, points: Points) -> tuple[int, list[list[int]]]:
-    """Base points, and for each variable its points by slot, in the order of the rows of the points table."""
-    card = points_table(model, points)["points"].tolist()
-    by_variable, start = [], 1
-    for bins in model.design.bins:
-        by_variable.append(card[start : start + bins.n_slots])
-        start += bins.n_slots
-    return card[0], by_variable
+def card_of(model: PDModel, points: Points, card: Scorecard | None = None) -> Scorecard:
+    """The stored card of a model where there is one, else one made from it. Raises as `scorecard_sql` says."""
+    if card is None:
+        return Scorecard.fit(model, points)
+    if card.scale != points:
+        raise BinningError(f"the stored card is on the scale {card.scale}, not on {points}; give the scale of the card")
+    if not card.is_of(model):
+        raise BinningError(
+            "the stored card is not of this model: its variables, bins or unrounded scores differ; give the card of "
+            "the same model file"
+        )
+    return card
 
 
 def _check_result(ids: Sequence[str], names: Sequence[str], dialect: Dialect) -> None:

@@ -80,11 +80,12 @@ def _shift(expected: np.ndarray, observed: np.ndarray) -> Shift:
 
 
 def score_stability(reference: np.ndarray, pds: np.ndarray) -> Finding:
-    """PSI of the PD against `reference`: PDs of rows of development that the model did not learn from.
+    """PSI of the PD against `reference`: out-of-fold PDs of the training rows, each by a model that has not seen it.
 
-    Those of training rows would not do: what a model has learned by heart it tells apart better than new rows.
+    PDs of training rows by the model itself would not do: what a model has learned by heart it tells apart better than
+    new rows.
     """
-    found, name = shift(reference, pds), "PSI of the PD, judged against calibration rows"
+    found, name = shift(reference, pds), "PSI of the PD, judged against out-of-fold PDs of training rows"
     if found.status == NOT_APPLICABLE:
         return nothing("stability.score", name, f"only {found.rows} rows", PSI.text(), PSI.source)
     why = f"by chance up to {found.chance:.3f} on so many rows"

@@ -9,6 +9,7 @@ import io
 import logging
 import os
 import tempfile
+from collections.abc import Mapping
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 
@@ -153,3 +154,59 @@ def register_models(
         if version in numbers:
             client.set_registered_model_alias(portfolio, alias, numbers[version])
     return numbers
+
+
+def mirror_promotion(portfolio: str, aliases: Mapping[str, tuple[str, str]], tags: Mapping[str, str]) -> str:
+    """Give the registry the aliases of the manifest after a promotion; returns what went wrong, empty when nothing did.
+
+    `aliases` maps alias to (version, training run); `tags` are set on the champion. Nothing depends on the registry:
+    whatever goes wrong is told and no more.
+    """
+    uri, lacking = tracking_uri(), []
+    file = uri.removeprefix("sqlite:///")
+    if file != uri and not Path(file).is_file():
+        return f"the MLflow registry was not told: there is no {file}"
+    try:
+        with _impatient():
+            import mlflow
+
+            ensure_experiment()
+            client = mlflow.MlflowClient()
+            known = list(client.search_model_versions(f"name='{portfolio}'"))
+            for alias, (version, run) in aliases.items():
+                number = _registered(client, known, version, run)
+                if number is None:
+                    lacking.append(f"{version} of run {run or '(unknown)'}")
+                    if known:
+                        client.delete_registered_model_alias(portfolio, alias)  # it would name another model
+                    continue
+                client.set_registered_model_alias(portfolio, alias, number)
+                for key, value in tags.items() if alias == "champion" else ():
+                    client.set_model_version_tag(portfolio, number, key, value)
+    except Exception as problem:  # of whatever kind, from a network or a database
+        first = (str(problem).strip() or type(problem).__name__).splitlines()[0]
+        return f"the MLflow registry was not told: {first}"
+    return f"not in the MLflow registry: {', '.join(lacking)}" if lacking else ""
+
+
+def _registered(client, known: list, version: str, run: str) -> str | None:
+    """The newest number in the registry of a model version that a training run filed."""
+    named = [one for one in known if one.tags.get("version") == version]
+    for one in sorted(named, key=lambda one: -int(one.version)):
+        if client.get_run(one.run_id).data.tags.get("run") == run:
+            return str(one.version)
+    return None
+
+
+@contextmanager
+def _impatient():
+    """Requests to a tracking server fail within seconds, not minutes."""
+    patience = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+    before = {name: os.environ.get(name) for name in patience}
+    os.environ.update({name: value for name, value in patience.items() if before[name] is None})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)

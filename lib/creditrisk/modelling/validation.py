@@ -1,7 +1,8 @@
 """What a validation unit tests of a PD model version. Each test is a pure function and gives findings.
 
-`bad` is 0/1 (n,), `pds` the probability of default (n,). Thresholds stand here as named constants with their sources;
-stability, sensitivity and fairness have modules of their own.
+`bad` is 0/1 (n,), `pds` the point-in-time probability of default (n,): outcomes of some years cannot judge PDs that
+were shifted to a long-run bad rate. Only grades and approvals are those of the served PDs. Thresholds stand here as
+named constants with their sources; stability, sensitivity and fairness have modules of their own.
 """
 
 from __future__ import annotations
@@ -53,9 +54,12 @@ from creditrisk.modelling.inference import (
     brier,
     calibration_fit,
     herfindahl,
+    hosmer_lemeshow,
     jeffreys_p,
+    observed_to_expected,
+    spiegelhalter,
 )
-from creditrisk.modelling.metrics import auc
+from creditrisk.modelling.metrics import EQUAL_PDS, auc
 from creditrisk.modelling.pd_model import PDModel
 
 if TYPE_CHECKING:
@@ -74,6 +78,10 @@ RED_GRADES = Limit(1, 2, POLICY)
 AMBER_GRADES = Limit(0.2, 0.3, POLICY)
 """Share of grades that are amber or red."""
 BRIER_SKILL = Limit(0.0, 0.0, "Murphy (1973): 0 is the bad rate alone", "below")
+FIT_P = 0.05
+"""Of tests of goodness of fit. They never fail: with rows enough they reject every model, however little it errs."""
+HOSMER_LEMESHOW = "Hosmer, Lemeshow and Sturdivant (2013), 5.2.2; cut-off is policy"
+SPIEGELHALTER = "Spiegelhalter (1986); cut-off is policy"
 BADS_A_GROUP = 20
 """Bads in a group of the calibration curve."""
 LARGEST_GRADE = Limit(0.30, inf, POLICY)
@@ -83,6 +91,9 @@ WORSE_BY = Limit(0.0, 0.01, POLICY)
 
 
 # --- The rows that are judged -----------------------------------------------------------------------------------------
+
+PARTS = ("train", "test")
+"""Into what a book is split."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +112,14 @@ def recorded(training: Mapping) -> Recorded:
     """What the `training` part of a model file says of the book and its split.
 
     Older files do not say where the tables were or when outcomes were read; the latter is then the day of training.
+    Raises DataError for a file from when rows were set aside for calibration: that split is no longer made.
     """
+    if set(training["rows"]) != set(PARTS):
+        raise DataError(
+            f"this model file was made from a book split into {', '.join(training['rows'])}; books are now split into "
+            f"{' and '.join(PARTS)}, and calibration is cross-fitted on the training rows, so its split cannot be made "
+            "again: train the model anew, or validate it with the release that made it"
+        )
     source = training.get("source", {})
     split = "out_of_time" if training["split"].startswith("out of time") else "random"
     return Recorded(
@@ -294,31 +312,6 @@ def auc_since_development(bad: np.ndarray, pds: np.ndarray, initial: float, *, s
     )
 
 
-def gains(bad: np.ndarray, pds: np.ndarray, groups: int = 10) -> pd.DataFrame:
-    """Groups of about equal size, the riskiest first.
-
-    Columns: group, rows, bads, bad_rate, mean_pd, lift (bad rate over that of all), captured (share of all bads so
-    far), goods_so_far (share of all goods), gap (captured less goods_so_far; its greatest value is near the KS).
-    """
-    parts = [part for part in np.array_split(np.argsort(-np.asarray(pds), kind="stable"), groups) if len(part)]
-    rows, bads = np.array([len(p) for p in parts]), np.array([int(bad[p].sum()) for p in parts])
-    captured = np.cumsum(bads) / max(bads.sum(), 1)
-    goods = np.cumsum(rows - bads) / max((rows - bads).sum(), 1)
-    return pd.DataFrame(
-        {
-            "group": np.arange(1, len(parts) + 1),
-            "rows": rows,
-            "bads": bads,
-            "bad_rate": bads / rows,
-            "mean_pd": [float(pds[p].mean()) for p in parts],
-            "lift": bads / rows / max(float(np.mean(bad)), 1e-12),
-            "captured": captured,
-            "goods_so_far": goods,
-            "gap": captured - goods,
-        }
-    )
-
-
 def rank_order(rows: np.ndarray, bads: np.ndarray, test: str, what: str) -> Finding:
     """Whether the bad rate rises from group to group; `rows` and `bads` are by group (groups,), the safest first."""
     key, name = f"discrimination.{test}", f"Bad rates out of order, by {what}"
@@ -337,17 +330,52 @@ def rank_order(rows: np.ndarray, bads: np.ndarray, test: str, what: str) -> Find
 
 
 def calibration(bad: np.ndarray, pds: np.ndarray) -> list[Finding]:
-    """Intercept, slope and observed over expected bads, each in its band."""
+    """Intercept, slope and observed over expected bads, each in its band; then two tests of goodness of fit."""
     names = {
         "intercept": ("Calibration intercept (0 when right)", INTERCEPT),
         "slope": ("Calibration slope (1 when right)", SLOPE),
         "observed_expected": ("Observed over expected bads", OBSERVED_EXPECTED),
     }
     if why := too_few(int(bad.sum()), len(bad)):
-        return [nothing(f"calibration.{k}", n, why, band.text, band.source) for k, (n, band) in names.items()]
+        found = [nothing(f"calibration.{k}", n, why, band.text, band.source) for k, (n, band) in names.items()]
+        return found + goodness_of_fit(bad, pds)
     fit = calibration_fit(bad, pds)
     values = {"intercept": fit.intercept, "slope": fit.slope, "observed_expected": fit.observed_to_expected}
-    return [banded(f"calibration.{k}", n, values[k], band) for k, (n, band) in names.items()]
+    found = {k: banded(f"calibration.{k}", n, values[k], band) for k, (n, band) in names.items()}
+    if fit.no_slope:  # one PD for everybody is no model; PDs that tell bads from goods too well are no failure
+        status = FAIL if fit.no_slope == EQUAL_PDS else NOT_APPLICABLE
+        why = f"the slope cannot be estimated: {fit.no_slope}"
+        found["slope"] = replace(found["slope"], status=status, why=why)
+    return [*found.values(), *goodness_of_fit(bad, pds)]
+
+
+def goodness_of_fit(bad: np.ndarray, pds: np.ndarray) -> list[Finding]:
+    """Hosmer and Lemeshow's test over tenths of the rows by PD, and Spiegelhalter's z of the Brier score.
+
+    Both are information, watched at most. The judged rows have estimated nothing, so the former has as many degrees of
+    freedom as groups.
+    """
+    statistic, degrees, p = hosmer_lemeshow(bad, pds)
+    z, p_of_z = spiegelhalter(bad, pds)
+    few = too_few(int(bad.sum()), len(bad))
+    return [
+        _informative(
+            "hosmer_lemeshow", "Hosmer-Lemeshow over tenths by PD: p that PDs are right", p, HOSMER_LEMESHOW, few,
+            f"chi-squared {statistic:.2f}; degrees of freedom {degrees}, one a group: these rows estimated nothing",
+        ),
+        _informative(
+            "spiegelhalter", "Spiegelhalter's z of the Brier score: p that PDs are right", p_of_z, SPIEGELHALTER, few,
+            f"z {z:+.2f}; says nothing by itself: read it with intercept and slope",
+        ),
+    ]  # fmt: skip
+
+
+def _informative(test: str, name: str, p: float, source: str, few: str, why: str) -> Finding:
+    """A p-value that is watched when small and never fails."""
+    key, text = f"calibration.{test}", f"watch below {FIT_P:g}; never fails: with many rows it rejects any model"
+    if few or not isfinite(p):
+        return nothing(key, name, few or "no PD leaves anything to chance", text, source)
+    return Finding(key, name, p, WATCH if p < FIT_P else PASS, text, source, why)
 
 
 def left_out(bad: np.ndarray, pds: np.ndarray, names: Sequence[str]) -> Finding:
@@ -356,7 +384,7 @@ def left_out(bad: np.ndarray, pds: np.ndarray, names: Sequence[str]) -> Finding:
     why = "" if names else "the portfolio has no optional input"
     if why := why or too_few(int(bad.sum()), len(bad)):
         return nothing(key, name, why, band.text, band.source)
-    found = banded(key, name, calibration_fit(bad, pds).observed_to_expected, band)
+    found = banded(key, name, observed_to_expected(bad, pds)[0], band)
     told = f"without {', '.join(names)} the AUC is {auc(bad, pds):.4f}"
     return replace(found, why="; ".join(filter(None, (found.why, told))))
 
@@ -372,15 +400,18 @@ def recorded_gate(gate: Mapping | None) -> Finding:
 
 
 def jeffreys(bad: np.ndarray, pds: np.ndarray) -> Finding:
-    """One-sided Jeffreys test of all judged rows: a small p says that the mean PD is too low."""
+    """One-sided Jeffreys test of all judged rows: a small p says that the mean point-in-time PD is too low."""
     p = float(jeffreys_p(float(np.mean(pds)), len(bad), int(bad.sum())))
-    why = f"mean PD {np.mean(pds):.4f}, bad rate {np.mean(bad):.4f}"
+    why = f"mean point-in-time PD {np.mean(pds):.4f}, bad rate {np.mean(bad):.4f}"
     name = "Jeffreys test of the whole: p that the PD is not too low"
     return Finding("calibration.jeffreys", name, p, JEFFREYS.status(p), JEFFREYS.text(), JEFFREYS.source, why)
 
 
 def jeffreys_grades(status: Sequence[str], names: Sequence[str]) -> Finding:
-    """All grades together, from the status of each: pass, watch (amber), fail (red), not applicable (empty)."""
+    """All grades together, from the status of each: pass, watch (amber), fail (red), not applicable (empty).
+
+    A row has the grade of its served PD; tested is the mean point-in-time PD of the rows in a grade.
+    """
     key, name = "calibration.jeffreys_grades", "Grades whose PD is too low (Jeffreys, amber or red)"
     text = "watch: a red grade, or over 20% of grades; fail: 2 red ones, or over 30%"
     tested = [(s, n) for s, n in zip(status, names, strict=True) if s != NOT_APPLICABLE]
@@ -390,7 +421,8 @@ def jeffreys_grades(status: Sequence[str], names: Sequence[str]) -> Finding:
     share = (len(red) + len(amber)) / len(tested)
     by_share = FAIL if share > AMBER_GRADES.fail else WATCH if share > AMBER_GRADES.watch else PASS
     told = [f"{word}: {', '.join(some)}" for word, some in (("red", red), ("amber", amber)) if some]
-    why = "; ".join([*told, f"{len(tested)} grades tested, 1 in 20 is amber by chance"])
+    what = "the mean point-in-time PD of the rows served with each grade"
+    why = "; ".join([*told, f"{len(tested)} grades tested by {what}, 1 in 20 is amber by chance"])
     result = worst([RED_GRADES.status(len(red)), by_share])
     return Finding(key, name, len(red) + len(amber), result, text, JEFFREYS.source, why, form="{:.0f}")
 
@@ -420,20 +452,21 @@ _BRIER = ("score", "reliability", "resolution", "uncertainty", "skill")
 def reliability(bad: np.ndarray, pds: np.ndarray, groups: int | None = None) -> pd.DataFrame:
     """Groups of about equal expected bads by PD, the safest first, so that each says about as much.
 
-    There are as many, from 4 to 20, as have about BADS_A_GROUP bads, unless their number is given.
+    There are as many, from 4 to 20, as have about BADS_A_GROUP bads, unless their number is given. Rows of one PD are
+    never apart, so there may be fewer.
 
     Columns: rows, bads, mean_pd, bad_rate, low, high (Wilson, 95%).
     """
     groups = groups or int(np.clip(bad.sum() // BADS_A_GROUP, 4, 20))
-    order = np.argsort(pds, kind="stable")
-    so_far = np.cumsum(pds[order])
-    group = np.minimum((so_far / so_far[-1] * groups * (1 - 1e-12)).astype(int), groups - 1)
-    parts = [order[group == g] for g in range(groups)]
-    parts = [part for part in parts if len(part)]
-    rows, bads = np.array([len(p) for p in parts]), np.array([int(bad[p].sum()) for p in parts])
+    levels, at = np.unique(pds, return_inverse=True)
+    expected = levels * np.bincount(at)
+    middles = np.cumsum(expected) - expected / 2  # of the expected bads of each PD, which has all its rows in one group
+    of_level = np.minimum((middles / max(expected.sum(), 1e-300) * groups).astype(int), groups - 1)
+    counts = [np.bincount(of_level[at], weights, minlength=groups) for weights in (None, bad, pds)]
+    rows, bads, sums = (count[counts[0] > 0] for count in counts)
+    bads = bads.astype(np.int64)
     low, high = rate_interval(rows - bads, bads)
-    mean = [float(pds[p].mean()) for p in parts]
-    columns = {"rows": rows, "bads": bads, "mean_pd": mean, "bad_rate": bads / rows, "low": low, "high": high}
+    columns = {"rows": rows, "bads": bads, "mean_pd": sums / rows, "bad_rate": bads / rows, "low": low, "high": high}
     return pd.DataFrame(columns)
 
 
@@ -493,7 +526,7 @@ def plain_logistic(training: Training) -> PDModel:
 
 
 def benchmark_table(bad: np.ndarray, models: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    """PDs of several models on the same rows: model, value (AUC), low, high, gini, brier, oe, slope."""
+    """PDs of several models on the same rows: model, value (AUC), low, high, gini, brier, oe, slope (NaN: none)."""
     rows = []
     for name, pds in models.items():
         area, fit = auc_interval(bad, pds), calibration_fit(bad, pds)
@@ -569,7 +602,7 @@ def same_libraries(then: Mapping[str, str], now: Mapping[str, str]) -> Finding:
 def not_computable(book: Portfolio, calibration: Calibration) -> list[Finding]:
     """Tests that a validation unit expects and that this book does not allow, each with the reason."""
     once = "each applicant is graded once, at application; a migration needs two gradings of one customer"
-    cycle = "PDs are point-in-time: calibrated to the outcomes of the calibration rows, not to a cycle"
+    cycle = "PDs are point-in-time: calibrated to the outcomes of the training rows, not to a cycle"
     if calibration.long_run is not None:
         cycle = f"PDs are shifted to a given rate of {calibration.long_run:.2%}; the book does not hold a whole cycle"
     granted = f"{book.title}: an outcome is known only where credit was granted"
@@ -617,6 +650,7 @@ def _list(values: Iterable) -> str:
 def model_table(training: Mapping, model: PDModel, version: str) -> pd.DataFrame:
     """What the model file says of how the model was made: item, is."""
     calibration, kind = model.calibration, "scorecard" if is_scorecard(model) else "trees"
+    seen = "each scored by a model that has not seen it"
     params = ", ".join(f"{name} {value:.4g}" for name, value in training["params"].items())
     rows = {
         "version": f"{version}: {training['attempt']}",
@@ -624,8 +658,8 @@ def model_table(training: Mapping, model: PDModel, version: str) -> pd.DataFrame
         "parameters": params or "those of the family",
         "resampling": training["resampling"],
         "why this one": training["why"],
-        "calibration": f"{calibration.method} on {calibration.rows:,} rows, {calibration.bads:,} bads; "
-        f"{calibration.pd_kind}. {calibration.why}",
+        "calibration": f"{calibration.method} on {calibration.rows:,} training rows with {calibration.bads:,} bads, "
+        f"{seen}; {calibration.pd_kind}. {calibration.why}",
         "reads": ", ".join(model.features),
         "overrides": ", ".join(training.get("overrides", {}).get("variables", {})) or "none",
     }
@@ -633,16 +667,18 @@ def model_table(training: Mapping, model: PDModel, version: str) -> pd.DataFrame
 
 
 def limits_of_use(book: Portfolio, dates: pd.Series | None, calibration: Calibration, *, synthetic: bool) -> list[str]:
-    """What the model is not for, in sentences. `dates` are of all rows it was made of or judged on."""
+    """What the model is not for, in sentences. `dates` are of all rows it was made of or judged on, `calibration` is
+    that of the served model."""
     target = book.target
     months = f"within {target.performance_months} months" if target.performance_months else "in the outcome window"
     told = [
         f"A PD is the probability of this outcome {months}: {target.definition}. It is no lifetime PD (IFRS 9), and a "
         "loss needs exposure and loss given default, which are not modelled.",
-        "PDs are point-in-time: their level is that of the calibration rows. They are not calibrated to a long-run "
+        "PDs are point-in-time: their level is that of the training rows. They are not calibrated to a long-run "
         "average."
         if calibration.long_run is None
-        else f"PDs are shifted to a long-run rate of {calibration.long_run:.2%}; outcomes judge them before the shift.",
+        else f"PDs are through-the-cycle: shifted to a long-run rate of {calibration.long_run:.2%}. Grades and the "
+        "cut-off are of these PDs; outcomes judge the point-in-time PDs, those before the shift.",
         "Outcomes exist only where a loan was granted. How the model ranks applicants who used to be declined is not "
         "known, and a lower cut-off takes it there.",
     ]

@@ -17,11 +17,12 @@ from creditrisk.binning.sql import DIALECTS
 from creditrisk.data.portfolio import Portfolio
 from creditrisk.errors import BinningError
 from creditrisk.modelling.attempts import Rows, mask_optional
+from creditrisk.modelling.calibration import POINT_IN_TIME
 from creditrisk.modelling.coefficients import coefficient_table, difference_in_words
-from creditrisk.modelling.metrics import auc, ks
+from creditrisk.modelling.metrics import auc, gains, ks, rank_groups
 from creditrisk.modelling.pd_model import PDModel
 from creditrisk.modelling.scorecard import Reasons, Scorecard, factor_of, score_of, unrounded_points
-from creditrisk.modelling.scorecard_sql import scorecard_sql
+from creditrisk.modelling.scorecard_sql import card_of, scorecard_sql
 from creditrisk.modelling.spreadsheet import (
     AMBER,
     COUNT,
@@ -67,16 +68,19 @@ def write_workbook(
     training: Training,
     *,
     cut_off: float,
+    card: Scorecard | None = None,
     reasons: Reasons | None = None,
     left: Mapping[str, str] | None = None,
     filing: Filing | None = None,
 ) -> Path:
     """Write the workbook of a scorecard and return its path. Equal arguments give equal bytes.
 
-    `cut_off` is the model's cut-off PD, `left` says why candidates left in fitting (`Fitted.left`). Text that a
-    spreadsheet would take for a formula is stored as text. Raises TypeError for a model that is no scorecard.
+    `cut_off` is the model's cut-off PD, `card` the points of its model file (`ModelData.card`), so that those filed are
+    those served; without it the model is rounded here. `left` says why candidates left in fitting (`Fitted.left`). Text
+    that a spreadsheet would take for a formula is stored as text. Raises TypeError for a model that is no scorecard,
+    BinningError for a card that is not of this model or not on the portfolio's scale.
     """
-    card, filing = Scorecard.fit(model, training.book.portfolio.points), filing or Filing()
+    card, filing = card_of(model, training.book.portfolio.points, card), filing or Filing()
     samples = {name: Sample.of(model, card, training.part(name)) for name in ("train", "test")}
     rows = mask_optional(training.part("train"), training.book.portfolio, training.seed)
     sheets = [
@@ -279,33 +283,21 @@ def funnel_sheet(model: PDModel, training: Training, left: Mapping[str, str]) ->
     )
 
 
-def gains(sample: Sample, groups: int = 10) -> pd.DataFrame:
-    """Groups of about equal size, the riskiest first; rows of one PD stay together, whatever their order.
+def gains_of(sample: Sample) -> pd.DataFrame:
+    """`metrics.gains` of a sample by tenths, with the lowest and highest points of each; the group is the decile."""
+    points = pd.Series(sample.points).groupby(rank_groups(-sample.pd)).agg(["min", "max"])
+    table = gains(sample.bad, sample.pd).rename(columns={"group": "decile"})
+    return table.assign(lowest=points["min"].to_numpy(), highest=points["max"].to_numpy())
 
-    Columns: decile, rows, bads, bad_rate, mean_pd, lowest, highest (points), captured (share of all bads so far),
-    goods_so_far, gap (captured less goods_so_far), lift (bad rate over that of all), lift_so_far.
-    """
-    ranks = pd.Series(-sample.pd).rank(method="average").to_numpy() - 0.5
-    group = np.minimum((ranks * groups / len(ranks)).astype(int), groups - 1)
-    frame = pd.DataFrame({"decile": group + 1, "bad": sample.bad, "pd": sample.pd, "points": sample.points})
-    table = frame.groupby("decile").agg(
-        rows=("bad", "size"), bads=("bad", "sum"), bad_rate=("bad", "mean"), mean_pd=("pd", "mean"),
-        lowest=("points", "min"), highest=("points", "max"),
-    ).reset_index()  # fmt: skip
-    goods, overall = table["rows"] - table["bads"], sample.bad.mean()
-    captured, goods_so_far = table["bads"].cumsum() / sample.bad.sum(), goods.cumsum() / goods.sum()
-    return table.assign(
-        captured=captured,
-        goods_so_far=goods_so_far,
-        gap=captured - goods_so_far,
-        lift=table["bad_rate"] / overall,
-        lift_so_far=table["bads"].cumsum() / table["rows"].cumsum() / overall,
-    )
+
+def judged_before(pd_kind: str) -> str:
+    """A sentence where mean PDs stand beside bad rates that do not judge them; empty where they do."""
+    return "" if pd_kind == POINT_IN_TIME else " Bad rates judge PDs before the shift to a long-run rate, not these."
 
 
 def gains_sheet(samples: Mapping[str, Sample], pd_kind: str) -> Sheet:
     """Gains by decile of the training and of the test rows."""
-    table = pd.concat([gains(s).assign(sample=name) for name, s in samples.items()], ignore_index=True)
+    table = pd.concat([gains_of(s).assign(sample=name) for name, s in samples.items()], ignore_index=True)
     table = table[["sample", *(c for c in table.columns if c != "sample")]]
     figures = []
     for name, sample in samples.items():
@@ -316,7 +308,8 @@ def gains_sheet(samples: Mapping[str, Sample], pd_kind: str) -> Sheet:
     return Sheet(
         "Gains",
         "Gains by decile of PD",
-        f"The riskiest tenth comes first; rows of one PD are in one decile. PDs are {pd_kind}. {'. '.join(figures)}.",
+        f"The riskiest tenth comes first; rows of one PD are in one decile. PDs are {pd_kind}.{judged_before(pd_kind)} "
+        f"{'. '.join(figures)}.",
         table,
         {
             "sample": Column("Sample"),
@@ -324,7 +317,8 @@ def gains_sheet(samples: Mapping[str, Sample], pd_kind: str) -> Sheet:
             "rows": Column("Rows", COUNT),
             "bads": Column("Bads", COUNT),
             "bad_rate": Column("Bad rate", PERCENT),
-            "mean_pd": Column("Mean PD", PERCENT, "Calibrated on rows that are in neither sample."),
+            "mean_pd": Column("Mean PD", PERCENT, "Of the training rows, too, it is that of the served model, which "
+                              "has learned from them: only the test rows judge it."),
             "lowest": Column("Lowest points", POINT),
             "highest": Column("Highest points", POINT),
             "captured": Column("Bads so far", SHARE, "Share of all bads in this decile and the riskier ones."),
@@ -335,7 +329,7 @@ def gains_sheet(samples: Mapping[str, Sample], pd_kind: str) -> Sheet:
         },
         frozen=2,
         group="sample",
-    )
+    )  # fmt: skip
 
 
 def verdict(value: float) -> str:
@@ -406,7 +400,7 @@ def stability_sheet(model: PDModel, card: Scorecard, training: Training) -> Shee
 
 def periods_sheet(model: PDModel, card: Scorecard, training: Training) -> Sheet:
     """Each period of the book: rows, bad rate, PD, points, and the PSI of the points."""
-    split, rows = training.split, training.rows
+    split, rows, kind = training.split, training.rows, model.calibration.pd_kind
     labels, word = period_labels(training.book.dates)
     everything = Sample.of(model, card, rows)
     slots, size = _slots(model, card, training)["points"]
@@ -414,7 +408,7 @@ def periods_sheet(model: PDModel, card: Scorecard, training: Training) -> Sheet:
     found = []
     for label in sorted(set(labels)):
         mine = np.flatnonzero(labels == label)
-        parts = {True: "test", False: "development"}
+        parts = {True: "test", False: "train"}
         moved = _psi(slots, size, split.train, mine)
         found.append(
             {
@@ -432,11 +426,12 @@ def periods_sheet(model: PDModel, card: Scorecard, training: Training) -> Sheet:
     return Sheet(
         "Periods",
         f"The book by {word}",
-        "All rows that were kept. PSI is against the training rows; few rows show some by chance.",
+        f"All rows that were kept. PSI is against the training rows; few rows show some by chance. PDs are {kind}."
+        f"{judged_before(kind)}",
         pd.DataFrame(found),
         {
             "period": Column(word.capitalize()),
-            "part": Column("Part", note="Development: rows that the model was trained or calibrated on."),
+            "part": Column("Part", note="Train: the rows that the model was fitted to and calibrated on."),
             "rows": Column("Rows", COUNT),
             "bads": Column("Bads", COUNT),
             "bad_rate": Column("Bad rate", PERCENT),
@@ -528,7 +523,7 @@ def sql_sheet(model: PDModel, card: Scorecard, book: Portfolio, dialect: str) ->
         "variable, named as in the card. Copy the lines below, and change the names of table and identifier to yours."
     )
     try:
-        lines = scorecard_sql(model, card.scale, "applications", dialect, id_columns=ids).split("\n")
+        lines = scorecard_sql(model, card.scale, "applications", dialect, id_columns=ids, card=card).split("\n")
     except BinningError as error:
         about, lines = f"There is no statement for {dialect}.", [str(error)]
     table = pd.DataFrame({"statement": lines})
@@ -566,12 +561,16 @@ def about_sheet(
     )
 
 
+UNSEEN = "each scored by a model that has not seen it"
+
+
 def _model_facts(model: PDModel, training: Training, cut_off: float, filing: Filing) -> dict[str, object]:
     calibration = model.calibration
-    on = f", on {calibration.rows:,} rows with {calibration.bads:,} bads" if calibration.rows else ""
+    rows = f", on {calibration.rows:,} training rows with {calibration.bads:,} bads, {UNSEEN}"
+    on = rows if calibration.rows else ""
     kind = calibration.pd_kind
     if calibration.long_run is not None:
-        kind += f": shifted so that the mean PD of the calibration rows is {calibration.long_run:.2%}"
+        kind += f": shifted so that the mean PD of the training rows, {UNSEEN}, is {calibration.long_run:.2%}"
     return {
         "Portfolio": f"{training.book.portfolio.title} ({training.book.portfolio.name})",
         "Model version": filing.version,
@@ -608,8 +607,8 @@ def _points_facts(card: Scorecard, book: Portfolio, samples: Mapping[str, Sample
         "calibration folded in",
         "Base points": card.base,
         "Range of the card": f"{lowest} to {highest} points",
-        "Largest rounding error, points": f"{card.largest_error:.2f}, over all combinations of bins; no other whole "
-        f"points have a smaller one. On the training and test rows: {seen:.2f}",
+        "Largest rounding error, points": f"{card.largest_error:.2f}, over all combinations of bins. On the "
+        f"training and test rows: {seen:.2f}",
         "Largest rounding error, PD": "a PD read off whole points differs from the model's by "
         f"{100 * card.largest_pd_error:.2f} percentage points at most, and its odds by "
         f"{2 ** (card.largest_error / scale.pdo) - 1:.1%}; PDs are always computed from the unrounded model",

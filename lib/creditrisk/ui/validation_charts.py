@@ -183,7 +183,10 @@ def calibration_curve(curve: pd.DataFrame, grades: pd.DataFrame) -> Image:
 
 
 def grade_chart(table: pd.DataFrame) -> Image:
-    """Share of rows by grade (bars); bad rate with its interval, and mean PD (bar marks), on a logarithmic axis."""
+    """Share of rows by grade (bars); bad rate with its interval, and mean PD (bar marks), on a logarithmic axis.
+
+    The mean PD is point-in-time, as outcomes judge it; the grades are those of the served PDs.
+    """
     figure, (axis,) = _figure(2.7)
     places = np.arange(len(table))
     axis.bar(places, table["share"], color=GRID)
@@ -197,7 +200,15 @@ def grade_chart(table: pd.DataFrame) -> Image:
         places[used], table["low"][used].clip(floor), table["high"][used].clip(floor), color=ORANGE, linewidth=1
     )
     rate.plot(places[seen], table["bad_rate"][seen], "o", color=ORANGE, markersize=4, label="bad rate, 95% interval")
-    rate.plot(places[used], table["mean_pd"][used], "_", color=BLUE, markersize=14, markeredgewidth=2, label="mean PD")
+    rate.plot(
+        places[used],
+        table["mean_pd"][used],
+        "_",
+        color=BLUE,
+        markersize=14,
+        markeredgewidth=2,
+        label="mean point-in-time PD",
+    )
     rate.set(yscale="log", ylim=(floor, 1.3))
     rate.spines[["top", "left", "bottom", "right"]].set_visible(False)
     rate.tick_params(colors=SOFT, labelsize=8)

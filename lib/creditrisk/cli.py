@@ -1,4 +1,5 @@
-"""The command line: creditrisk train | score | drift | binning | validate | run | runs | sample | serve | dashboard.
+"""The command line: notebooks (train, score, drift, binning, validate, run), the life of models (models, promote,
+replay), and runs, sample, serve, dashboard.
 
 What is slow to import (papermill, pandas, uvicorn) is imported in the commands: --help answers at once.
 """
@@ -35,7 +36,10 @@ WHAT = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Returns the exit status: 0 done, 1 the run failed, 2 wrong input, 130 interrupted."""
+    """Run one command.
+
+    Returns the exit status: 0 done, 1 the run failed (replay: differs), 2 wrong input or refused, 130 interrupted.
+    """
     try:
         arguments = _parser().parse_args(argv)
     except SystemExit as wanted:  # --help, or a usage error that argparse has explained
@@ -71,6 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("notebook", help="path of an .ipynb file")
     _add_run_options(command)
     _add_runs(commands)
+    _add_models(commands)
+    _add_promote(commands)
+    _add_replay(commands)
     _add_sample(commands)
     _add_serve(commands)
     _add_dashboard(commands)
@@ -107,6 +114,38 @@ def _add_runs(commands: Any) -> None:
     command.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
+ARTIFACTS = "folder or URL of the models (default: the settings')"
+
+
+def _add_models(commands: Any) -> None:
+    command = _command(commands, "models", "list model versions and who promoted them", _models)
+    command.add_argument("--artifacts", default="", metavar="FOLDER", help=ARTIFACTS)
+    command.add_argument("--json", action="store_true", help="print JSON instead of tables")
+
+
+def _add_promote(commands: Any) -> None:
+    what = "make a version the champion, unless it fails its release gate or is worse than the champion"
+    command = _command(commands, "promote", what, _promote)
+    command.add_argument("model", metavar="VERSION", help="version, as in v2, or alias, as in challenger")
+    command.add_argument("--by", default="", metavar="NAME", help="who promotes it (default: the login name)")
+    command.add_argument("--reason", default="", metavar="TEXT", help="why; recorded")
+    command.add_argument("--force", action="store_true", help="whatever speaks against it, on record; needs --reason")
+    data = "folder or URL of new loans with outcomes to judge on (default: the test rows of its training run)"
+    command.add_argument("--data", default="", metavar="FOLDER", help=data)
+    as_of = "when outcomes of --data were read, YYYY-MM-DD (default: today), else those of its training run"
+    command.add_argument("--as-of", default="", metavar="DATE", help=as_of)
+    command.add_argument("--artifacts", default="", metavar="FOLDER", help=ARTIFACTS)
+
+
+def _add_replay(commands: Any) -> None:
+    command = _command(commands, "replay", "make a logged prediction again, and hold it against the log", _replay)
+    command.add_argument("prediction_id", metavar="PREDICTION_ID", help="as answered by /predict and listed by /logs")
+    command.add_argument("--database", default="", metavar="URL", help="prediction log (default: the settings')")
+    command.add_argument("--artifacts", default="", metavar="FOLDER", help=ARTIFACTS)
+    command.add_argument("--twin", action="store_true", help="read the model from its JSON twin, not from its file")
+    command.add_argument("--show-inputs", action="store_true", help="print what the applicant said, too")
+
+
 def _add_sample(commands: Any) -> None:
     command = _command(commands, "sample", "write the embedded sample book", _sample)
     command.add_argument("--rows", type=_count, default=50_000, metavar="N", help="loans (default 50000)")
@@ -120,7 +159,7 @@ def _add_serve(commands: Any) -> None:
     command.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
     command.add_argument("--port", type=int, default=8000, help="default 8000")
     command.add_argument("--model", default="champion", help="version or alias (default champion)")
-    command.add_argument("--artifacts", default="", help="folder of the models (default: the settings')")
+    command.add_argument("--artifacts", default="", help=ARTIFACTS)
 
 
 def _add_dashboard(commands: Any) -> None:
@@ -201,6 +240,69 @@ def _runs(arguments: argparse.Namespace) -> int:
     else:
         print("\n".join(_table(found)))
     return 0
+
+
+def _models(arguments: argparse.Namespace) -> int:
+    from creditrisk.serving.model import read_manifest
+
+    manifest = read_manifest(arguments.artifacts)
+    aliases: dict[str, list[str]] = {}
+    for alias, version in manifest["aliases"].items():
+        aliases.setdefault(version, []).append(alias)
+    models = [{"version": name, "aliases": aliases.get(name, [])} | one for name, one in manifest["models"].items()]
+    if arguments.json:
+        kept = {name: manifest[name] for name in ("archived", "promotions")}
+        print(json.dumps({"models": models} | kept, indent=2, ensure_ascii=False))
+        return 0
+    rows = [("version", "alias", "created", "AUC", "gate", "bytes", "sha256")]
+    for one in models:
+        area = f"{one['auc']:.4f}" if isinstance(one.get("auc"), int | float) else "-"
+        alias, gate = ", ".join(one["aliases"]) or "-", one.get("gate") or "-"
+        rows.append((one["version"], alias, _moment(one["created"]), area, gate, str(one["bytes"]), one["sha256"][:12]))
+    print("\n".join(_aligned(rows)))
+    if manifest["promotions"]:
+        rows = [("promoted", "at", "by", "before", "forced", "sha256", "reason")]
+        for one in manifest["promotions"]:
+            forced = f"yes, against {len(one['overridden'])}" if one["forced"] else "no"
+            told = (one["version"], _moment(one["at"]), one["by"], one["before"] or "-", forced, one["sha256"][:12])
+            rows.append((*told, one["reason"] or "-"))
+        print("", *_aligned(rows), sep="\n")
+    return 0
+
+
+def _moment(text: str) -> str:
+    return text[:19].replace("T", " ") or "-"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, wide, strict=True)).rstrip() for row in rows]
+
+
+def _promote(arguments: argparse.Namespace) -> int:
+    from creditrisk.promotion import promote
+
+    done = promote(
+        arguments.model,
+        by=arguments.by,
+        reason=arguments.reason,
+        force=arguments.force,
+        data=arguments.data,
+        as_of=arguments.as_of,
+        artifacts=arguments.artifacts,
+    )
+    print("\n".join(done.lines()))
+    for one in done.warnings:
+        print(f"warning: {one}", file=sys.stderr)
+    return 0
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    from creditrisk.replay import replay
+
+    done = replay(arguments.prediction_id, arguments.database, arguments.artifacts, twin=arguments.twin)
+    print("\n".join(done.lines(show_inputs=arguments.show_inputs)))
+    return 0 if done.agrees else 1
 
 
 def _table(found: Sequence[Mapping[str, Any]]) -> list[str]:

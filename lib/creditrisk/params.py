@@ -181,6 +181,11 @@ class TrainParams(RunParams):
     hold_order: Flag = Field(
         False, description="Whether bins are merged whose order of bad rates reverses on the newest training rows."
     )
+    versions: Literal["auto", "replace", "next"] = Field(
+        "auto",
+        description="Whether the models replace v1 and v2 or take the next numbers (v3, v4) and leave the champion; "
+        "auto: next once a person has promoted a model in the folder.",
+    )
 
 
 class ScoreParams(RunParams):

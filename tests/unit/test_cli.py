@@ -11,11 +11,12 @@ from types import ModuleType, SimpleNamespace
 
 import nbformat
 import pytest
+import sqlalchemy as sa
 from pydantic import ValidationError
 
 from creditrisk.cli import main, without_password
 from creditrisk.params import NOTEBOOK_PARAMS
-from creditrisk.settings import reload_settings
+from creditrisk.settings import reload_settings, settings
 
 FAILURES = Path(__file__).resolve().parents[1] / "notebooks" / "failures"
 KERNELSPEC = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
@@ -183,6 +184,134 @@ def test_no_runs_is_not_an_error(home, capfd):
     assert out == "" and "no runs" in err
     assert main(["runs", "--json"]) == 0
     assert json.loads(capfd.readouterr().out) == []
+
+
+# ------------------------------------------------------------------------------------------ life of a model
+
+
+@pytest.fixture
+def models(home, monkeypatch):
+    """Both versions in the artifacts folder of the settings, v2 the champion; v1 ranks worse."""
+    from dataclasses import replace
+
+    from creditrisk.serving.model import save_models
+    from unit.models import small_models
+
+    for name in ("MLFLOW_TRACKING_URI", "CREDITRISK_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    here = {"data": "", "rows": 4_000, "split": "auto", "as_of": ""}
+    made = {v: replace(one, training=one.training | {"source": here}) for v, one in small_models().items()}
+    save_models(str(home / "artifacts"), made, "v2")
+    return made
+
+
+def test_models_lists_versions_and_promotions(models, home, capfd):
+    manifest = json.loads((home / "artifacts" / "manifest.json").read_text())
+    assert main(["models"]) == 0
+    head, *lines = capfd.readouterr().out.splitlines()
+    assert head.split() == ["version", "alias", "created", "AUC", "gate", "bytes", "sha256"] and len(lines) == 2
+    for line, (version, alias) in zip(lines, (("v1", "challenger"), ("v2", "champion")), strict=True):
+        entry = manifest["models"][version]
+        assert line.split()[:2] == [version, alias]
+        assert line.split()[-2:] == [str(entry["bytes"]), entry["sha256"][:12]]
+        assert f"{entry['auc']:.4f}  insufficient defaults" in line
+    assert main(["promote", "v1", "--force", "--reason", "points are asked for", "--by", "A. Analyst"]) == 0
+    capfd.readouterr()
+    assert main(["models", "--artifacts", str(home / "artifacts")]) == 0
+    last = capfd.readouterr().out.splitlines()[-1]
+    assert last.startswith("v1 ") and "A. Analyst  v2      yes, against 1" in last and "points are asked for" in last
+    assert main(["models", "--json"]) == 0
+    told = json.loads(capfd.readouterr().out)
+    assert {one["version"]: one["aliases"] for one in told["models"]} == {"v1": ["champion"], "v2": ["challenger"]}
+    assert told["promotions"][0]["by"] == "A. Analyst" and told["archived"] == []
+
+
+def test_no_models_is_said(home, capfd):
+    assert main(["models"]) == 2
+    assert "run `creditrisk train` first" in capfd.readouterr().err
+
+
+def test_promote_refuses_with_one_reason_a_line_and_exits_2(models, home, capfd):
+    before = (home / "artifacts" / "manifest.json").read_bytes()
+    assert main(["promote", "v1", "--by", "A. Analyst"]) == 2
+    out, err = capfd.readouterr()
+    assert out == "" and [line[:40] for line in err.splitlines()] == [
+        "error: AUC is not shown to be no worse: ",
+        "error: not promoted; --force --reason TE",
+    ]
+    assert main(["promote", "v1", "--force"]) == 2
+    assert "--force needs --reason" in capfd.readouterr().err
+    assert main(["promote", "v9"]) == 2
+    assert "there is no model 'v9'; there are v1, v2, champion, challenger" in capfd.readouterr().err
+    assert (home / "artifacts" / "manifest.json").read_bytes() == before
+
+
+def test_promote_tells_what_it_did_and_warns_of_the_registry(models, home, capfd):
+    assert main(["promote", "v1", "--force", "--reason", "points", "--by", "A. Analyst"]) == 0
+    out, err = capfd.readouterr()
+    first, *rest = out.splitlines()
+    assert first.startswith("v1 is the champion, in place of v2; promoted by A. Analyst at 20")
+    assert rest[0] == "reason: points" and rest[1].startswith("overridden: AUC is not shown")
+    assert err.startswith("warning: the MLflow registry was not told: ") and err.count("\n") == 1
+    assert main(["promote", "champion"]) == 0
+    assert capfd.readouterr().out == "v1 is the champion already; nothing was changed\n"
+
+
+def test_promote_takes_a_sample_and_the_day_its_outcomes_were_read(models, home, capfd):
+    assert main(["sample", "--rows", "3000", "--seed", "9", "--out", "fresh"]) == 0
+    capfd.readouterr()
+    sample = ["--data", "fresh", "--force", "--reason", "to see"]
+    assert main(["promote", "v1", "--as-of", "yesterday", *sample]) == 2
+    assert "as_of is 'yesterday', which is not a date" in capfd.readouterr().err
+    assert main(["promote", "v1", "--as-of", "2030-01-01", *sample]) == 0
+    assert "judged on a new sample, without 0 that v1 was trained on and 0 that v2" in capfd.readouterr().out
+
+
+@pytest.fixture
+def logged(models, home):
+    """The id of a prediction of v1 in the log of the settings."""
+    from creditrisk.serving.log import PredictionLog, migrate
+    from creditrisk.serving.model import load_model
+    from creditrisk.serving.scorer import Scorer
+
+    scorer = Scorer(load_model("v1"))
+    inputs = {name: values[0] for name, values in models["v1"].test_vectors["inputs"].items()}
+    book = models["v1"].portfolio
+    wire = {book.columns[name].wire or name: value for name, value in inputs.items() if value is not None}
+    record = scorer.record(scorer.score_rows([inputs]), 0, wire, purpose="production", source="api")
+    migrate(settings().log_url)
+    log = PredictionLog(settings().log_url)
+    log.append([record])
+    log.close()
+    return record.prediction_id
+
+
+def test_replay_exits_0_when_all_agrees_and_shows_inputs_only_when_asked(logged, capfd):
+    assert main(["replay", logged]) == 0
+    out, err = capfd.readouterr()
+    assert err == "" and out.splitlines()[-1] == "agrees" and "input " not in out and "income = " not in out
+    assert main(["replay", logged, "--show-inputs", "--twin"]) == 0
+    out = capfd.readouterr().out
+    assert "input income = " in out and "from its twin" in out
+
+
+def test_replay_exits_1_when_the_log_says_something_else(logged, capfd):
+    engine = sa.create_engine(settings().log_url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE predictions SET pd = pd + 1e-9"))
+    engine.dispose()
+    assert main(["replay", logged]) == 1
+    assert "differs: pd by 1e-09, more than the allowed 1e-12" in capfd.readouterr().out
+
+
+def test_replay_exits_2_without_the_prediction_or_its_model(logged, home, capfd):
+    assert main(["replay", "nothing"]) == 2
+    assert "holds no prediction 'nothing'" in capfd.readouterr().err
+    assert main(["replay", logged, "--database", f"sqlite:///{home / 'other.db'}"]) == 2
+    assert "there is no such file yet" in capfd.readouterr().err and not (home / "other.db").exists()
+    (home / "artifacts" / "model_data_v1.joblib").unlink()
+    assert main(["replay", logged]) == 2
+    assert "model v1 with SHA-256" in capfd.readouterr().err
 
 
 # ------------------------------------------------------------------------------------ sample and servers

@@ -289,6 +289,20 @@ def test_forced_in_stays_with_little_iv_and_it_is_said():
     assert against == {"income": "one bin"}
 
 
+def test_one_bin_beside_a_code_that_tells_goods_from_bads_stays_in_the_scorecard():
+    rng = np.random.default_rng(0)
+    used, late = rng.normal(size=3_000), rng.random(3_000) < 0.3
+    bad = (rng.random(3_000) < expit(used + 2 * late - 2)).astype(np.int8)
+    rows = Rows({"credit_utilization_ratio": used, "income": np.where(late, 500.0, -1.0)}, bad)
+    column = RETAIL.columns["income"].model_copy(update={"special": (-1.0,)})
+    book = RETAIL.model_copy(update={"columns": {**RETAIL.columns, "income": column}})
+    attempt, candidates = Attempt(3, "logistic"), Candidates(("credit_utilization_ratio", "income"), ())
+    model = fit_attempt(attempt, rows, candidates, book, 0)
+    assert model.features == candidates.woe
+    assert model.design.bins[1].labels() == ["[-inf, inf)", "code -1", "missing"]
+    assert judge_variables(attempt, model, rows, candidates, book, 0) == ({}, {})
+
+
 def test_forced_in_never_turns_the_sign_of_what_may_not_score_worse_from_some_value_on():
     rows = turning()
     names = (PAIR[0], "age")

@@ -11,10 +11,11 @@ from creditrisk.data.features import FEATURES, derive, feature, sources
 from creditrisk.data.portfolio import Derive, load_portfolio
 
 values = st.floats(allow_nan=True, allow_infinity=False) | st.sampled_from([0.0, -0.0, 1.0, 1e-320, 1e308])
+QUOTIENTS = sorted(name for name, one in FEATURES.items() if one.is_quotient)
 rows = st.lists(st.tuples(values, values), min_size=1, max_size=40)
 specs = st.builds(
     Derive,
-    function=st.sampled_from(sorted(FEATURES)),
+    function=st.sampled_from(QUOTIENTS),
     zero_denominator=st.none() | st.sampled_from([0.0, -1.0]),
     scale=st.sampled_from([1.0, 100.0, 1e-3]),
 )
@@ -75,7 +76,8 @@ def test_the_value_is_the_quotient_times_the_scale_for_whole_numbers_too(numerat
 
 
 def test_arguments_are_not_interchangeable():
-    for name, definition in FEATURES.items():
+    for name in QUOTIENTS:
+        definition = FEATURES[name]
         first, second = definition.arguments
         plain = derive(Derive(function=name), {first: np.array([2.0]), second: np.array([8.0])})
         swapped = derive(
@@ -91,8 +93,30 @@ def test_the_library_says_what_its_names_say():
         "loan_amount": [500.0], "income": [2000.0], "delinquent_months": [6.0], "total_loan_months": [24.0],
         "total_dpd": [30.0],
     }  # fmt: skip
-    values = {name: derive(Derive(function=name), columns)[0] for name in FEATURES if name != "ratio"}
+    values = {name: derive(Derive(function=name), columns)[0] for name in QUOTIENTS if name != "ratio"}
     assert values == {"loan_to_income": 0.25, "delinquency_ratio": 25.0, "avg_dpd_per_delinquency": 5.0}
+
+
+MONTHS = FEATURES["months_behind"].arguments
+months = st.lists(st.sampled_from([-2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 9.0, np.nan]), min_size=6, max_size=6)
+
+
+@given(st.lists(months, min_size=1, max_size=20))
+def test_months_behind_are_those_of_two_or_more_payments_and_missing_when_one_is(table):
+    columns = dict(zip(MONTHS, np.array(table).T, strict=True))
+    spec = Derive(function="months_behind")
+    many = derive(spec, columns)
+    for row, value in zip(table, many, strict=True):
+        assert same_bits(value, derive(spec, dict(zip(MONTHS, row, strict=True))))
+        if np.isnan(row).any():
+            assert np.isnan(value)
+        else:
+            assert value == len([one for one in row if one >= 2])
+
+
+def test_months_behind_counts_all_six_statuses_of_the_taiwan_book():
+    derived = load_portfolio("taiwan").columns["months_behind"].derive
+    assert sources(derived) == ("PAY_0", "PAY_2", "PAY_3", "PAY_4", "PAY_5", "PAY_6")
 
 
 def test_no_delinquent_month_is_0_days_late_and_no_income_is_missing_in_the_retail_book():

@@ -94,6 +94,11 @@ MISTAKES = [
      'derive = { function = "avg_dpd_per_delinquency", zero_denom = 0 }',
      "columns.avg_dpd_per_delinquency.derive.zero_denom", "derive",
      ["unknown key", "allowed: function, args, zero_denominator, scale"]),
+    ("columns.avg_dpd_per_delinquency", 'derive = { function = "avg_dpd_per_delinquency", zero_denominator = 0 }',
+     'derive = { function = "months_behind", zero_denominator = 0, args = { month_1 = "total_dpd", '
+     'month_2 = "total_dpd", month_3 = "total_dpd", month_4 = "total_dpd", month_5 = "total_dpd", '
+     'month_6 = "total_dpd" } }', "columns.avg_dpd_per_delinquency.derive.zero_denominator", "derive",
+     ["is for quotients; months_behind divides by nothing"]),
     ("restricted.age", "no_worse_from = 62", "no_worse = 62", "restricted.age.no_worse", "no_worse",
      ["did you mean 'no_worse_from'?"]),
     ("points", "pdo = 20", "pod = 20", "points.pod", "pod", ["did you mean 'pdo'?"]),

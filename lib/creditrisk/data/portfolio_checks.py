@@ -204,7 +204,10 @@ def _check_derived(book: Portfolio) -> Found:
         if message := unknown(column.derive.function, FEATURES, "feature function"):
             yield (*path, "function"), message
             continue
-        arguments = FEATURES[column.derive.function].arguments
+        definition = FEATURES[column.derive.function]
+        if column.derive.zero_denominator is not None and not definition.is_quotient:
+            yield (*path, "zero_denominator"), f"is for quotients; {definition.name} divides by nothing"
+        arguments = definition.arguments
         for argument in column.derive.args:
             if message := unknown(argument, arguments, f"argument of {column.derive.function}"):
                 yield (*path, "args"), message

@@ -257,7 +257,13 @@ def _fit_logistic(design: WoeDesign, matrix: np.ndarray, bad: np.ndarray, params
 
 def _too_weak(bins: Bins, params: dict) -> bool:
     """Whether a variable has too little IV for a scorecard."""
-    return bins.iv < params.get("min_iv", 0.0) or bins.n_regular == 1
+    return bins.iv < params.get("min_iv", 0.0) or _one_for_all(bins)
+
+
+def _one_for_all(bins: Bins) -> bool:
+    """Whether all training rows have one WOE: one bin, and no code or missing value that is worth anything else."""
+    filled = np.add(bins.goods, bins.bads) > 0
+    return len(np.unique(bins.woe[filled])) <= 1
 
 
 def _fit_trees(prepared: Prepared, params: dict, seed: int) -> Trees:
@@ -306,7 +312,7 @@ def judge_variables(
 
 def _weakness(bins: Bins, params: dict) -> str:
     """How a variable is too weak for a scorecard, in words; empty when it is not."""
-    if bins.n_regular == 1:
+    if _one_for_all(bins):
         return "one bin"
     return f"IV {bins.iv:.3f} below {params.get('min_iv', 0.0):.3f}" if _too_weak(bins, params) else ""
 

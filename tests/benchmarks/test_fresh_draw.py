@@ -63,7 +63,8 @@ def test_a_fresh_draw_is_judged_as_nearly_as_well_as_by_the_true_pds(fitted, fre
         slope, intercept = fit.slope.value, fit.intercept.value
         print(
             f"{version}, optional inputs {given}: AUC {best - short:.4f}, "
-            f"{short:.4f} short of the oracle; Brier {brier:.3f} of the oracle's; slope {slope:.3f}, intercept {intercept:+.3f}"
+            f"{short:.4f} short of the oracle; Brier {brier:.3f} of the oracle's; slope {slope:.3f}, "
+            f"intercept {intercept:+.3f}"
         )
         assert SLOPES[0] <= slope <= SLOPES[1] and INTERCEPTS[0] <= intercept <= INTERCEPTS[1]
         if given == "given":

@@ -145,7 +145,8 @@ class PDModel:
         """What each feature adds to the calibrated log-odds of bad, float64 (n, features).
 
         Exact for a shift and Platt's line. An isotonic map has no parts by feature: there they are those of the line
-        that it competed with, so that they add up to the margin and keep its order.
+        that it competed with, so that they add up to the margin and keep its order. The constant beside them is one for
+        all rows that give their optional inputs, and another for those that do not.
         """
         parts = self.calibration.slope * self.model.contributions(self.design.matrix(columns))
         if self.left_out is not None:

@@ -293,7 +293,7 @@ def judging_folds(training: Training) -> CrossValidation:
 
 def attempt_of(training: Mapping) -> Attempt:
     """The attempt that a model file's `training` part names, with its parameters. Raises DataError for another one."""
-    by_name = {one.name: one for one in ATTEMPTS}
+    by_name = {one.name: one for attempt in ATTEMPTS for one in (replace(attempt, tuned=False), attempt)}
     if training["attempt"] not in by_name:
         raise DataError(f"attempt {training['attempt']!r} is none of {'; '.join(by_name)}")
     return replace(by_name[training["attempt"]], params=dict(training["params"]))

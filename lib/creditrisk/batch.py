@@ -19,7 +19,8 @@ from creditrisk.monitoring.drift import DriftReport
 from creditrisk.runs import RunFolder
 from creditrisk.serving.log import PredictionLog, ReportRecord, migrate
 from creditrisk.serving.model import ModelData
-from creditrisk.serving.scorer import Scored, Scorer, file_records
+from creditrisk.serving.scored import Scored
+from creditrisk.serving.scorer import Scorer, file_records
 from creditrisk.settings import settings
 
 

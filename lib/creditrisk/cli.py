@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from creditrisk.errors import CreditRiskError, ParameterError, is_about_input
+from creditrisk.key_commands import add_key_commands
+from creditrisk.log_commands import add_log_commands
 from creditrisk.params import NOTEBOOK_PARAMS, describe_params
 from creditrisk.settings import reload_settings, settings, shown_path
 
@@ -80,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_replay(commands)
     _add_sample(commands)
     _add_serve(commands)
+    add_key_commands(commands)
+    add_log_commands(commands)
     _add_dashboard(commands)
     return parser
 
@@ -160,6 +164,9 @@ def _add_serve(commands: Any) -> None:
     command.add_argument("--port", type=int, default=8000, help="default 8000")
     command.add_argument("--model", default="champion", help="version or alias (default champion)")
     command.add_argument("--artifacts", default="", help=ARTIFACTS)
+    command.add_argument("--database", default="", metavar="URL", help="prediction log (default: the settings')")
+    command.add_argument("--keys", default="", metavar="FILE", help="file of API keys (default: the settings')")
+    command.add_argument("--workers", type=_count, default=1, metavar="N", help="processes (default 1)")
 
 
 def _add_dashboard(commands: Any) -> None:
@@ -326,27 +333,46 @@ def _sample(arguments: argparse.Namespace) -> int:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
+    import tempfile
+
     import uvicorn
 
+    from creditrisk.serving.access import keys_from, require_keys_or_loopback
     from creditrisk.serving.log import migrate
+    from creditrisk.serving.model import load_model
+    from creditrisk.serving.policy import load_policies
 
-    os.environ["CREDITRISK_SERVE_MODEL"] = arguments.model
-    if arguments.artifacts:
-        os.environ["CREDITRISK_ARTIFACTS"] = arguments.artifacts
-    url = reload_settings().log_url
+    given = {
+        "SERVE_MODEL": arguments.model, "SERVE_HOST": arguments.host, "ARTIFACTS": arguments.artifacts,
+        "DATABASE_URL": arguments.database, "KEYS_FILE": arguments.keys,
+    }  # fmt: skip
+    os.environ.update({f"CREDITRISK_{name}": value for name, value in given.items() if value})
+    chosen = reload_settings()
+    # What is wrong is said here, once, and not by every worker.
+    who = require_keys_or_loopback(arguments.host, keys_from(chosen.keys_file, chosen.keys))
+    model = load_model(arguments.model, chosen.artifacts_dir)
+    if chosen.policy_file:
+        load_policies(chosen.policy_file)
+    url = chosen.log_url
     migrate(url)  # once, here: workers that start together must not race for it
     _require_free(arguments.host, arguments.port)
     address = f"http://{_for_url(arguments.host)}:{arguments.port}"
-    print(f"serving {arguments.model} at {address}, logging to {without_password(url)}", flush=True)
-    uvicorn.run(
-        "creditrisk.service:create",
-        factory=True,
-        host=arguments.host,
-        port=arguments.port,
-        workers=1,
-        log_level="warning",
-        access_log=False,
-    )
+    named = model.version if arguments.model == model.version else f"{arguments.model} {model.version}"
+    print(f"serving {named} at {address}, logging to {without_password(url)}; {who}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="creditrisk-") as folder:
+        if arguments.workers > 1:
+            os.environ["CREDITRISK_METRICS_FOLDER"] = folder
+        uvicorn.run(
+            "creditrisk.service:create",
+            factory=True,
+            host=arguments.host,
+            port=arguments.port,
+            workers=arguments.workers,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            ws="none",
+        )
     return 0
 
 

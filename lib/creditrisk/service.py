@@ -1,4 +1,4 @@
-"""The API as a process: settings, model, prediction log and drift checks put together.
+"""The API as a process: settings, models, prediction log, drift checks and who may call, put together.
 
 Run it with `creditrisk serve`, or with any ASGI server from the factory `creditrisk.service:create`.
 """
@@ -10,51 +10,72 @@ from contextlib import asynccontextmanager
 
 from anyio import to_thread
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from creditrisk.monitoring.checks import CheckWorker
+from creditrisk.serving.access import LOOPBACK_NAMES, Access, RateLimit, described, keys_from
 from creditrisk.serving.api import create_app
 from creditrisk.serving.log import Check, PredictionLog
-from creditrisk.serving.model import ModelData, load_exact, load_model
-from creditrisk.serving.scorer import Scorer
-from creditrisk.settings import reload_settings
+from creditrisk.serving.metrics import Measured, Metrics
+from creditrisk.serving.model import ModelData, load_exact
+from creditrisk.serving.models import Models, Watch
+from creditrisk.serving.policy import load_policies
+from creditrisk.settings import Settings, reload_settings
 
 
-def create() -> FastAPI:
+def create() -> ASGIApp:
     """The API with the model that CREDITRISK_SERVE_MODEL names (a version or an alias; default champion).
 
-    Raises ArtifactError or LogError when the model or the prediction log is not fit to serve.
+    Raises ArtifactError, LogError or ParameterError when model, prediction log or settings are not fit to serve.
     """
     chosen = reload_settings()
-    data = load_model(chosen.serve_model, chosen.artifacts_dir)
-    log = PredictionLog(chosen.log_url, chosen.drift_period)
+    policies = load_policies(chosen.policy_file) if chosen.policy_file else None
+    models = Models.open(chosen.serve_model, chosen.artifacts_dir, policies)
+    metrics = Metrics(chosen.metrics_folder)
+    log = PredictionLog(chosen.log_url, chosen.drift_period, busy_seconds=chosen.busy_seconds)
     try:
         log.check_schema()
     except BaseException:
         log.close()
         raise
-    worker = CheckWorker(log, model_finder(data, chosen.artifacts_dir))
+    checks = CheckWorker(log, model_finder(models, chosen.artifacts_dir), on_check=metrics.drift_check)
+    watch = Watch(models)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        worker.start()
+        checks.start()
+        watch.start()
         try:
             yield
         finally:
-            await to_thread.run_sync(worker.stop)
+            for part in (app.state.desk, watch, checks):
+                await to_thread.run_sync(part.stop)
             log.close()
 
-    return create_app(Scorer(data), log, on_logged=worker.wake, lifespan=lifespan)
+    app = create_app(models, log, on_due=checks.wake, lifespan=lifespan, metrics=metrics)
+    return Measured(guarded(app, chosen), metrics)
 
 
-def model_finder(served: ModelData, folder: str) -> Callable[[Check], ModelData]:
-    """Finds the model whose predictions a drift check covers: the one that serves, else one kept in `folder`.
+def guarded(app: FastAPI, chosen: Settings) -> ASGIApp:
+    """The application behind its door: API keys, rate limit and security headers, as the settings say."""
+    keys = keys_from(chosen.keys_file, chosen.keys)
+    limit = RateLimit(chosen.rate_limit, chosen.rate_burst or None) if chosen.rate_limit else None
+    plain = app.openapi
+    app.openapi = lambda: described(plain(), keys is not None, limit is not None)
+    return Access(app, keys, limit, hosts=LOOPBACK_NAMES | {chosen.serve_host})
+
+
+def model_finder(models: Models, folder: str) -> Callable[[Check], ModelData]:
+    """Finds the model whose predictions a drift check covers: one that serves, else one kept in `folder`.
 
     The function raises ArtifactError when the folder does not hold that very file.
     """
-    known = {(served.version, served.sha256): served}
+    known: dict[tuple[str, str], ModelData] = {}
 
     def find(check: Check) -> ModelData:
         key = (check.model_version, check.model_sha256)
+        if key == models.serving.key:
+            return models.serving.data
         if key not in known:
             known[key] = load_exact(*key, folder)
         return known[key]

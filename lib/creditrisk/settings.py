@@ -28,7 +28,20 @@ class Settings(BaseSettings):
         description="MLflow tracking URI. Default: MLFLOW_TRACKING_URI, else SQLite file mlflow.db in runs.",
     )
     serve_model: str = Field("champion", description="Model that the API serves; `creditrisk serve --model` sets it.")
+    serve_host: str = Field("127.0.0.1", description="Address the API listens on; `creditrisk serve --host` sets it.")
     drift_period: int = Field(100, ge=1, description="Production predictions per automatic drift check.")
+    policy_file: Path | None = Field(
+        None, description="TOML file of cut-off policies. Default: decline from the model's own cut-off on."
+    )
+    keys_file: Path | None = Field(None, description="File of API keys, made by `creditrisk keys add`.")
+    keys: str = Field("", repr=False, description="API keys without a file: name:hash, with commas between them.")
+    rate_limit: float = Field(0, ge=0, description="Requests per second of one key, else of one address; 0: no limit.")
+    rate_burst: int = Field(0, ge=0, description="Requests that may come at once; 0: as many as in one second.")
+    busy_seconds: float = Field(5, gt=0, description="How long the API waits for a database that others write to.")
+    log_minimum_days: int = Field(365, ge=1, description="No prediction younger than this is purged from the log.")
+    metrics_folder: Path | None = Field(
+        None, description="Where workers add up their numbers; `creditrisk serve --workers` sets it."
+    )
 
     @property
     def runs_dir(self) -> Path:

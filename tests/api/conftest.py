@@ -23,7 +23,7 @@ from creditrisk.serving.api import create_app  # noqa: E402
 from creditrisk.serving.contract import wire_name  # noqa: E402
 from creditrisk.serving.log import PredictionLog, migrate  # noqa: E402
 from creditrisk.serving.model import ModelData, load_model, save_models  # noqa: E402
-from creditrisk.serving.scorer import Scorer  # noqa: E402
+from creditrisk.serving.models import Models, Served  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -63,35 +63,39 @@ def as_payloads(book: Book) -> list[dict]:
     return rows.sample(frac=1, random_state=1).to_dict("records")
 
 
-class Served:
+class Service:
     """The API over one model and one fresh log, in this process and without drift checks of its own."""
 
     def __init__(self, data: ModelData, url: str, **options) -> None:
         migrate(url)
         self.data = data
         self.log = PredictionLog(url)
-        self.client = TestClient(create_app(Scorer(data), self.log, **options))
+        self.client = TestClient(create_app(Models(Served(data)), self.log, **options))
 
     def predict(self, payload, **changes):
         return self.client.post("/predict", json={**payload, **changes})
+
+    def close(self) -> None:
+        self.client.app.state.desk.stop()
+        self.log.close()
 
     def rows(self) -> list[dict]:
         return self.log.predictions(limit=1000)
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
+def serve(tmp_path: Path) -> Iterator[Callable[..., Service]]:
     """Makes a Served over a SQLite file of its own."""
     with ExitStack() as stack:
 
-        def start(data: ModelData, **options) -> Served:
-            served = Served(data, f"sqlite:///{tmp_path / 'log' / 'predictions.db'}", **options)
-            stack.callback(served.log.close)
+        def start(data: ModelData, **options) -> Service:
+            served = Service(data, f"sqlite:///{tmp_path / 'log' / 'predictions.db'}", **options)
+            stack.callback(served.close)
             return served
 
         yield start
 
 
 @pytest.fixture
-def served(serve: Callable[..., Served], champion: ModelData) -> Served:
+def served(serve: Callable[..., Service], champion: ModelData) -> Service:
     return serve(champion)

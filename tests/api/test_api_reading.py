@@ -32,13 +32,14 @@ def test_logs_are_newest_first_with_the_promised_fields(filled, applications):
     newest = logged[0]
     assert set(newest) == {
         "id", "prediction_id", "timestamp", "model_version", "application_id", "purpose", "inputs",
-        "default_probability", "credit_score", "points", "rating", "grade", "reasons",
+        "default_probability", "credit_score", "points", "rating", "grade", "decision", "policy", "reasons", "caller",
+        "latency_ms",
     }  # fmt: skip
     assert newest["inputs"] == applications[4]
     assert (newest["application_id"], newest["purpose"], newest["model_version"]) == ("A-4", "production", "v2")
     answer = filled.predict(applications[4], application_id="A-4").json()
     shared = set(newest) & set(answer)
-    assert len(shared) == 9 and {k: newest[k] for k in shared} == {k: answer[k] for k in shared}
+    assert len(shared) == 11 and {k: newest[k] for k in shared} == {k: answer[k] for k in shared}
 
 
 def test_logs_can_be_read_page_by_page(filled):
@@ -143,10 +144,13 @@ def test_the_described_example_is_a_request_that_works_and_every_answer_is_descr
     assert served.predict(body["example"]).status_code == 200
     assert {"200", "413", "422", "503"} <= set(predict["responses"])
     schemas = described["components"]["schemas"]
-    application = schemas[body["schema"]["$ref"].split("/")[-1]]
+    one, several = body["schema"]["anyOf"]
+    assert several["items"] == one and (several["minItems"], several["maxItems"]) == (1, 1000)
+    application = schemas[one["$ref"].split("/")[-1]]
     assert application["properties"]["age"]["maximum"] == 100 and application["additionalProperties"] is False
     assert set(schemas["Mistake"]["properties"]) == {"loc", "msg", "type"}
     for path, methods in described["paths"].items():
         for operation in methods.values():
             assert operation["summary"], path
-            assert operation["responses"]["200"]["content"]["application/json"]["schema"], path
+            kind = "text/plain" if path == "/metrics" else "application/json"
+            assert operation["responses"]["200"]["content"][kind]["schema"], path

@@ -15,7 +15,7 @@ from creditrisk.data.portfolio import load_portfolio
 from creditrisk.serving.api import create_app
 from creditrisk.serving.contract import application_model, example_application
 from creditrisk.serving.log import PredictionLog, migrate
-from creditrisk.serving.scorer import Scorer
+from creditrisk.serving.models import Models, Served
 
 BOOK = load_portfolio("retail")
 VALID = example_application(BOOK)
@@ -29,7 +29,7 @@ def client(champion, tmp_path_factory) -> Iterator[TestClient]:
     url = f"sqlite:///{tmp_path_factory.mktemp('refusals') / 'predictions.db'}"
     migrate(url)
     log = PredictionLog(url)
-    client = TestClient(create_app(Scorer(champion), log))
+    client = TestClient(create_app(Models(Served(champion)), log))
     yield client
     log.close()
 
@@ -130,7 +130,7 @@ def test_an_answer_stays_short_whatever_is_wrong(client):
         (b"", JSON, 422, "the body is empty"),
         (b"{", JSON, 422, "not valid JSON"),
         (b"{'age': 3}", JSON, 422, "not valid JSON"),
-        (b"[]", JSON, 422, "must be one JSON object"),
+        (b"[]", JSON, 422, "a list holds 1 to 1,000 applications, this one 0"),
         (b"[[1]]", JSON, 422, "must be one JSON object"),
         (b"null", JSON, 422, "must be one JSON object"),
         (b"NaN", JSON, 422, "must be one JSON object"),
@@ -162,7 +162,9 @@ def test_bodies_over_a_million_bytes_are_refused_whether_announced_or_not(client
     unannounced = client.post("/predict", content=iter([body_of(), padding, b" "]), headers=JSON)
     for response in (announced, unannounced):
         assert response.status_code == 413
-        assert response.json() == {"detail": "the body has more than 1,000,000 bytes; send one application per request"}
+        assert response.json() == {
+            "detail": "the body has more than 1,000,000 bytes; send fewer applications per request"
+        }
     assert stored(client) == before
 
 
@@ -212,18 +214,17 @@ def test_limits_themselves_are_allowed(client, query):
 # A log that cannot be reached
 
 
-@pytest.mark.parametrize("address", ["/health", "/logs", "/drift-reports", "/predict"])
+@pytest.mark.parametrize("address", ["/ready", "/logs", "/drift-reports", "/predict"])
 def test_without_the_log_nothing_is_answered_as_if_it_were_stored(champion, address, caplog):
     caplog.set_level(logging.WARNING)
-    heard = []
     log = PredictionLog("postgresql://someone:hidden-word@127.0.0.1:1/nowhere")
-    client = TestClient(create_app(Scorer(champion), log, on_logged=lambda: heard.append(1)))
+    client = TestClient(create_app(Models(Served(champion)), log))
     response = client.post(address, json=VALID) if address == "/predict" else client.get(address)
     log.close()
     assert response.status_code == 503
     assert response.json()["detail"].startswith("the prediction log is not available")
     assert response.headers["retry-after"] == "5"
-    assert heard == []
+    assert client.get("/health").status_code == 200, "alive, though not ready"
     assert f"{address} was not answered: prediction log postgresql" in caplog.text
     assert "hidden-word" not in response.text + caplog.text
 

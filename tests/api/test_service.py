@@ -26,6 +26,7 @@ from creditrisk.errors import ArtifactError, LogError
 from creditrisk.monitoring.checks import run_due_checks
 from creditrisk.serving.log import CHECKS, MAX_ATTEMPTS, Check, PredictionLog, PredictionRecord, migrate
 from creditrisk.serving.model import load_model, save_models
+from creditrisk.serving.models import Models, Served
 from creditrisk.serving.scorer import Scorer
 from creditrisk.settings import reload_settings
 
@@ -215,7 +216,7 @@ def test_create_serves_the_champion_or_the_model_that_is_named(environment, cham
     for named, version in ((None, champion.version), ("challenger", "v1"), ("v1", "v1"), ("", champion.version)):
         if named is not None:
             environment.setenv("CREDITRISK_SERVE_MODEL", named)
-        with TestClient(service.create()) as client:
+        with TestClient(service.create(), base_url="http://127.0.0.1") as client:
             assert client.get("/model-info").json()["model_version"] == version
 
 
@@ -231,7 +232,7 @@ def test_the_drift_period_is_a_setting(environment, applications, tmp_path):
     migrate(f"sqlite:///{tmp_path / 'predictions.db'}")
     environment.setenv("CREDITRISK_DRIFT_PERIOD", "10")
     reload_settings()
-    with TestClient(service.create()) as client:
+    with TestClient(service.create(), base_url="http://127.0.0.1") as client:
         for application in applications[:10]:
             assert client.post("/predict", json=application).status_code == 200
         deadline = time.monotonic() + PROMISE
@@ -256,7 +257,7 @@ def test_the_model_of_a_check_is_the_served_one_a_published_one_or_an_archived_o
     save_models(folder, {"v2": replace(v2, training={**v2.training, "seed": 43})}, "v2")
     served = load_model("v2", folder)
     assert old.sha256 != served.sha256
-    find = service.model_finder(served, folder)
+    find = service.model_finder(Models(Served(served)), folder)
     assert find(check_of("v2", served.sha256)) is served
     assert find(check_of("v1", v1.sha256)).sha256 == v1.sha256
     archived = find(check_of("v2", old.sha256))
@@ -265,7 +266,7 @@ def test_the_model_of_a_check_is_the_served_one_a_published_one_or_an_archived_o
     for path in (tmp_path / "artifacts" / "archive").iterdir():
         path.unlink()
     with pytest.raises(ArtifactError, match="names archive/.* which is not there"):
-        service.model_finder(served, folder)(check_of("v2", old.sha256))
+        service.model_finder(Models(Served(served)), folder)(check_of("v2", old.sha256))
     with pytest.raises(ArtifactError, match="model v1 with SHA-256 bbbbbbbbbbbb... is not in .*lists no such file"):
         find(check_of("v1", "b" * 64))
 
@@ -290,13 +291,20 @@ def checks(log: PredictionLog) -> dict[str, tuple]:
         return {row[0]: tuple(row[1:]) for row in connection.execute(query)}
 
 
+def wait_no_longer(log: PredictionLog) -> None:
+    """Have the time pass that a failed check waits for."""
+    with log.writing() as connection:
+        connection.execute(sa.update(CHECKS).values(not_before=None))
+
+
 def test_a_check_whose_model_is_gone_fails_with_the_cause_and_holds_up_no_other(trained, champion, tmp_path):
     features = dict.fromkeys(champion.features, 1.0)
     log = filled_log(tmp_path, record_of("v7", "f" * 64, features), record_of("v2", champion.sha256, features))
-    find = service.model_finder(champion, trained.folder)
+    find = service.model_finder(Models(Served(champion)), trained.folder)
     assert run_due_checks(log, find, "test") == 1
     assert checks(log)["v2"][0] == "done"
     for _ in range(MAX_ATTEMPTS):
+        wait_no_longer(log)
         run_due_checks(log, find, "test")
     found = checks(log)
     log.close()
@@ -317,6 +325,7 @@ def test_a_check_that_breaks_in_an_unforeseen_way_fails_alone_and_quotes_no_appl
     assert run_due_checks(log, find, "test") == 1
     assert checks(log)["v2"][0] == "done"
     for _ in range(MAX_ATTEMPTS):
+        wait_no_longer(log)
         run_due_checks(log, find, "test")
     found = checks(log)
     log.close()

@@ -11,8 +11,10 @@ from creditrisk.data.sample import make_applications, make_book
 from creditrisk.data.tables import Applications, Book, check_applications, prepare_book
 from creditrisk.modelling import train
 from creditrisk.modelling.attempts import Attempt, Clock, CrossValidation, Fitted, OutOfFold, fit_attempt
+from creditrisk.modelling.scorecard import grades_of, ratings_of, scores_of
 from creditrisk.release import make_model_data
-from creditrisk.serving.model import ModelData, load_model, save_models
+from creditrisk.serving.model import ModelData, input_arrays, load_model, save_models
+from creditrisk.serving.scored import Scored
 
 RETAIL = load_portfolio("retail")
 xgboost.set_config(nthread=1)  # on tables this small threads mostly wait for each other; results are the same
@@ -66,3 +68,30 @@ def published(folder: object) -> dict[str, ModelData]:
 @cache
 def some_applications(rows: int = 300) -> Applications:
     return check_applications(make_applications(rows), RETAIL, "applications")
+
+
+class PlainScorer:
+    """What a model says, worked out with the model itself and no tables: what serving is held against."""
+
+    def __init__(self, data: ModelData) -> None:
+        self.data = data
+
+    def score(self, inputs: dict) -> Scored:
+        data, book = self.data, self.data.portfolio
+        columns = data.columns(inputs)
+        features = {name: columns[name] for name in data.features}
+        pds = data.model.pd(columns)
+        scores = scores_of(pds, book.scale)
+        return Scored(
+            pd=pds,
+            score=scores,
+            rating=ratings_of(scores, book.scale),
+            grade=grades_of(pds, book),
+            points=None if data.card is None else data.card.total(data.model.design, columns),
+            reasons=data.reasons.of(data.model.contributions(columns), features),
+            features=features,
+        )
+
+    def score_rows(self, rows) -> Scored:
+        names = self.data.portfolio.inputs
+        return self.score(input_arrays({n: [row.get(n) for row in rows] for n in names}, self.data.portfolio))

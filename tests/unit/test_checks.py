@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,8 @@ import sqlalchemy as sa
 from creditrisk.errors import ArtifactError
 from creditrisk.monitoring import checks
 from creditrisk.monitoring.checks import CheckWorker, check_features, check_rows, report_record, run_due_checks
-from creditrisk.serving.log import CHECKS, MAX_ATTEMPTS, PredictionLog, migrate
+from creditrisk.serving import log as log_module
+from creditrisk.serving.log import CHECKS, MAX_ATTEMPTS, PREDICTIONS, PredictionLog, migrate
 from creditrisk.serving.model import ModelData
 from creditrisk.serving.scorer import Scorer
 from unit.models import published, some_applications
@@ -34,6 +36,22 @@ def log(tmp_path: Path) -> Iterator[PredictionLog]:
     log = PredictionLog(url, PERIOD)
     yield log
     log.close()
+
+
+class Clock:
+    """The log's time, which tests move on."""
+
+    ahead = timedelta()
+
+    def pass_seconds(self, seconds: float) -> None:
+        self.ahead += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(log_module, "now", lambda: datetime.now(UTC) + clock.ahead)
+    return clock
 
 
 def predict(log: PredictionLog, data: ModelData, count: int, **changes) -> None:
@@ -75,7 +93,7 @@ def test_extreme_predictions_are_drift(log, models):
     assert report["status"] == "drift" and "loan_amount" in report["report"]["flagged"] and report["flagged"] >= 1
 
 
-def test_a_failing_check_is_tried_again_later_and_holds_up_no_other(log, models, caplog):
+def test_a_failing_check_is_tried_again_later_and_holds_up_no_other(log, models, caplog, clock):
     predict(log, models["v1"], PERIOD)  # the oldest: it is the first to be claimed, each time
     predict(log, models["v2"], 2 * PERIOD)
 
@@ -86,22 +104,27 @@ def test_a_failing_check_is_tried_again_later_and_holds_up_no_other(log, models,
 
     for attempt in range(1, MAX_ATTEMPTS + 1):
         assert run_due_checks(log, find, "me") == (2 if attempt == 1 else 0)
+        assert run_due_checks(log, find, "me") == 0, "not again at once"
         failed, *others = state(log)
         assert (failed["attempts"], failed["error"]) == (attempt, "the file is away")
         assert failed["status"] == ("pending" if attempt < MAX_ATTEMPTS else "failed")
         assert [check["status"] for check in others] == ["done", "done"]
         assert [check["attempts"] for check in others] == [1, 1]
+        clock.pass_seconds(601)
     assert run_due_checks(log, find, "me") == 0
     assert len(log.reports()) == 2 and "the file is away" in caplog.text
 
 
-def test_a_check_that_failed_once_is_done_when_it_can_be(log, models):
+def test_a_check_that_failed_once_is_done_when_it_can_be(log, models, clock):
     predict(log, models["v1"], PERIOD)
 
     def nowhere(check):
         raise ArtifactError("not yet")
 
     assert run_due_checks(log, nowhere, "me") == 0
+    clock.pass_seconds(4)
+    assert run_due_checks(log, lambda check: models["v1"], "me") == 0
+    clock.pass_seconds(2)
     assert run_due_checks(log, lambda check: models["v1"], "me") == 1
     (check,) = state(log)
     assert (check["status"], check["attempts"], check["error"]) == ("done", 2, None)
@@ -115,6 +138,17 @@ def test_the_message_of_a_foreign_error_is_not_kept_since_it_may_quote_applicati
 
     run_due_checks(log, fails, "me")
     assert state(log)[0]["error"] == "RuntimeError" and "Example" not in caplog.text
+
+
+def test_a_check_whose_predictions_are_purged_has_failed_for_good(log, models):
+    predict(log, models["v1"], 2 * PERIOD)
+    with log.writing() as connection:
+        connection.execute(sa.delete(PREDICTIONS).where(PREDICTIONS.c.sequence == 3))
+    assert run_due_checks(log, lambda check: models["v1"], "me") == 1
+    purged, whole = state(log)
+    assert (purged["status"], purged["attempts"], whole["status"]) == ("failed", 1, "done")
+    assert purged["error"] == "1 of its 10 predictions are no longer in the log; they were purged"
+    assert [report["window_key"] for report in log.reports()] == ["bucket-2"]
 
 
 def test_two_workers_share_the_checks(log, models):

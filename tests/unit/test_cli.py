@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from creditrisk.cli import main, without_password
 from creditrisk.params import NOTEBOOK_PARAMS
 from creditrisk.settings import reload_settings, settings
+from unit.models import published
 
 FAILURES = Path(__file__).resolve().parents[1] / "notebooks" / "failures"
 KERNELSPEC = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
@@ -345,17 +346,32 @@ def test_serve_migrates_once_then_starts_one_worker_on_the_chosen_model(home, se
     monkeypatch.setenv("CREDITRISK_DATABASE_URL", "postgresql+psycopg://risk:hunter2@db.example/log")
     monkeypatch.setenv("CREDITRISK_SERVE_MODEL", "before")
     monkeypatch.setenv("CREDITRISK_ARTIFACTS", "before")
-    assert main(["serve", "--port", "8123", "--model", "v2", "--artifacts", "models"]) == 0
+    published(home / "models")
+    assert main(["serve", "--port", "8123", "--model", "v2", "--artifacts", str(home / "models")]) == 0
     (migrated, run) = served
     assert migrated == ("migrate", "postgresql+psycopg://risk:hunter2@db.example/log")
     _, args, options, environment = run
     assert args == ("creditrisk.service:create",)
     assert options["factory"] and options["workers"] == 1
     assert (options["host"], options["port"]) == ("127.0.0.1", 8123)
-    assert environment["CREDITRISK_SERVE_MODEL"] == "v2" and environment["CREDITRISK_ARTIFACTS"] == "models"
+    assert environment["CREDITRISK_SERVE_MODEL"] == "v2" and environment["CREDITRISK_ARTIFACTS"] == str(home / "models")
     (line,) = capfd.readouterr().out.splitlines()
     assert "http://127.0.0.1:8123" in line and "v2" in line and "db.example/log" in line
-    assert "hunter2" not in line
+    assert "hunter2" not in line and "no API keys" in line
+
+
+def test_serve_beyond_this_computer_needs_keys_and_says_so_before_it_starts(home, served, capfd):
+    published(home / "models")
+    asked = ["serve", "--host", "0.0.0.0", "--port", "8123", "--artifacts", str(home / "models")]
+    assert main(asked) == 2 and not served
+    assert "keys" in capfd.readouterr().err
+    assert main(["keys", "add", "a-client", "--file", str(home / "keys.jsonl")]) == 0
+    key = next(word for word in capfd.readouterr().out.split() if word.startswith("cr_"))
+    assert main([*asked, "--keys", str(home / "keys.jsonl"), "--workers", "3"]) == 0
+    _, _, options, environment = served[-1]
+    assert options["workers"] == 3 and environment["CREDITRISK_METRICS_FOLDER"]
+    assert not options["server_header"]
+    assert key not in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 
 import filelock
@@ -23,9 +26,21 @@ from alembic.runtime.migration import MigrationContext
 
 import postgres
 from creditrisk.errors import LogError
-from creditrisk.serving import database
 from creditrisk.serving import log as log_module
-from creditrisk.serving.log import CHECKS, METADATA, PredictionLog, PredictionRecord, ReportRecord, migrate
+from creditrisk.serving.database import Turns
+from creditrisk.serving.log import (
+    CHECKS,
+    METADATA,
+    PREDICTIONS,
+    DecisionRecord,
+    OutcomeRecord,
+    OutcomeResult,
+    PredictionLog,
+    PredictionRecord,
+    ReportRecord,
+    migrate,
+)
+from creditrisk.serving.records import COLUMNS
 
 V1 = ("v1", "a" * 64)
 V2 = ("v2", "b" * 64)
@@ -141,7 +156,7 @@ def test_a_log_of_the_first_schema_keeps_its_rows_and_gets_the_new_columns(empty
            "features", "pd", "score", "rating", "reasons"]  # fmt: skip
     kept = record(reasons=[{"feature": "age"}])
     with log._writer.begin() as connection:
-        table = sa.table("predictions", *(sa.column(name, log_module.PREDICTIONS.c[name].type) for name in old))
+        table = sa.table("predictions", *(sa.column(name, PREDICTIONS.c[name].type) for name in old))
         connection.execute(sa.insert(table).values({name: getattr(kept, name) for name in old}))
     migrate(empty_url)
     log.check_schema()
@@ -152,6 +167,46 @@ def test_a_log_of_the_first_schema_keeps_its_rows_and_gets_the_new_columns(empty
     assert [(r["id"], r["points"], r["grade"]) for r in log.predictions()] == [(2, 601, "C1"), (1, None, None)]
     with log._reader.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+    log.close()
+
+
+def test_a_log_of_the_second_schema_keeps_rows_checks_and_counts_and_goes_back(empty_url, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr("alembic.command.upgrade", lambda config, _, go=command.upgrade: go(config, "0002"))
+        migrate(empty_url)
+    log = PredictionLog(empty_url)
+    added = {"caller", "latency_ms", "decision", "policy", "idempotency_key"}
+    old = [name for name in COLUMNS if name not in added]
+    kept = record(points=573, grade="B2", application_id="A-1", dedupe_key="k")
+    with log._writer.begin() as connection:
+        table = sa.table("predictions", *(sa.column(n, PREDICTIONS.c[n].type) for n in [*old, "sequence"]))
+        connection.execute(sa.insert(table).values(sequence=100, **{name: getattr(kept, name) for name in old}))
+        of_model = {"model_version": "v1", "model_sha256": V1[1]}
+        connection.execute(sa.insert(log_module.COUNTERS).values(**of_model, n=100, scheduled=100))
+        table = sa.table("drift_checks", *(sa.column(c.name, c.type) for c in CHECKS.c if c.name != "not_before"))
+        connection.execute(sa.insert(table).values(
+            **of_model, bucket=1, first_sequence=1, last_sequence=100, created_at=kept.created_at, status="pending",
+            attempts=0,
+        ))  # fmt: skip
+    migrate(empty_url)
+    log.check_schema()
+    (row,) = log.predictions(application_id="A-1")
+    assert {name: row[name] for name in old} == {name: getattr(kept, name) for name in old}
+    assert {row[name] for name in added} == {None}
+    again = log.append([record(dedupe_key="k", application_id="A-1")])
+    assert (again.inserted, again.prediction_ids) == ([False], [kept.prediction_id])
+    log.append([record(decision="refer")])
+    assert log.predictions(decision="refer")[0]["sequence"] == 101
+    assert log.claim_check("worker").bucket == 1
+    with log._reader.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+    monkeypatch.setattr("alembic.command.upgrade", lambda config, _: command.downgrade(config, "0002"))
+    migrate(empty_url)
+    with log._reader.connect() as connection:
+        assert "outcomes" not in sa.inspect(connection).get_table_names()
+        assert {column["name"] for column in sa.inspect(connection).get_columns("predictions")} == {
+            "id", "sequence", *old
+        }  # fmt: skip
     log.close()
 
 
@@ -231,7 +286,7 @@ def test_sqlite_syncs_every_commit_and_its_reader_cannot_write(tmp_path):
 
 def test_looking_does_not_wait_for_a_writer(log):
     log.append(records(3))
-    with log._write() as connection:
+    with log.writing() as connection:
         connection.execute(sa.insert(CHECKS).values(
             model_version="v9", model_sha256="x", bucket=1, first_sequence=1, last_sequence=1,
             created_at=datetime.now(UTC), status="pending", attempts=0,
@@ -256,6 +311,11 @@ def test_every_field_of_a_prediction_comes_back_as_it_was_stored(log):
         application_id="A-1 ü",
         dedupe_key="request-1",
         run="20260101-score",
+        caller="branch 7",
+        latency_ms=1.5,
+        decision="approve",
+        policy="2026-01",
+        idempotency_key="5c1f",
         created_at=datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=timezone(timedelta(hours=5, minutes=30))),
     )
     result = log.append([sent])
@@ -263,7 +323,7 @@ def test_every_field_of_a_prediction_comes_back_as_it_was_stored(log):
     (row,) = log.predictions()
     assert log.prediction(sent.prediction_id) == row and log.prediction("no such id") is None
     assert row.pop("id") == 1 and row.pop("sequence") == 1
-    assert row == {name: getattr(sent, name) for name in log_module._COLUMNS}
+    assert row == {name: getattr(sent, name) for name in COLUMNS}
     assert list(row["inputs"]) == ["zeta", "age", "nested"]
     assert row["created_at"].tzinfo is UTC
 
@@ -329,6 +389,14 @@ def test_what_cannot_be_stored_is_refused_and_leaves_nothing_behind(log):
         ({"dedupe_key": "\ud800"}, "dedupe_key"),
         ({"rating": 5}, "rating=5"),
         ({"grade": "\0"}, "grade="),
+        ({"decision": "maybe"}, "decision='maybe' is unknown; use one of approve, refer, decline"),
+        ({"policy": "\0"}, "policy="),
+        ({"caller": 7}, "caller=7"),
+        ({"idempotency_key": "\ud800"}, "idempotency_key="),
+        ({"latency_ms": math.nan}, "latency_ms=nan"),
+        ({"latency_ms": -1.0}, "latency_ms=-1.0"),
+        ({"score": 2**31}, "score=2147483648"),
+        ({"points": -(2**63)}, "points=-9223372036854775808"),
     ],
 )
 def test_a_wrong_record_is_refused_where_it_is_made_and_cannot_spoil_a_batch(change, said):
@@ -359,6 +427,80 @@ def test_pages_run_through_all_predictions_once_in_both_directions(log):
     for limit in (0, -1):
         with pytest.raises(LogError, match="limit"):
             log.predictions(limit=limit)
+
+
+def test_predictions_are_found_by_what_is_known_of_them(log):
+    day = datetime(2026, 3, 1, tzinfo=UTC)
+    log.append([
+        record(application_id="A-1", rating="Poor", decision="decline", created_at=day),
+        record(application_id="A-2", rating="Good", decision="approve", created_at=day + timedelta(days=1)),
+        record(V2, application_id="A-1", rating="Poor", decision="refer", created_at=day + timedelta(days=2)),
+        record(("v1", "c" * 64), rating="Good", created_at=day + timedelta(days=3)),
+    ])  # fmt: skip
+
+    def found(**question) -> list[int]:
+        return [row["id"] for row in log.predictions(**question)]
+
+    assert found(application_id="A-1") == [3, 1]
+    assert found(rating="Good") == [4, 2]
+    assert found(decision="decline") == [1]
+    assert found(since=day + timedelta(days=1)) == [4, 3, 2]
+    assert found(until=day + timedelta(days=1)) == [1]
+    assert found(since=day, until=day + timedelta(days=3), rating="Poor", purpose="production") == [3, 1]
+    assert found(model_version="v1") == [4, 2, 1]
+    assert found(model_version="v1", limit=1) == [4] and found(model_version="v1", limit=1, before_id=4) == [2]
+    assert found(model_version="v1", newest_first=False, after_id=1) == [2, 4]
+    assert found(model_version="v1", model_sha256=V1[1]) == [2, 1]
+    assert found(model_version="v9") == [] and found(application_id="A-9") == []
+    with pytest.raises(LogError, match="no time zone"):
+        log.predictions(since=datetime(2026, 3, 1))
+
+
+def test_no_question_reads_the_whole_table(tmp_path):
+    url = f"sqlite:///{tmp_path / 'p.db'}"
+    migrate(url)
+    log, asked = PredictionLog(url), []
+    log.append([record(), record(("v1", "c" * 64))])
+
+    @sa.event.listens_for(log._reader, "before_cursor_execute")
+    def note(connection, cursor, statement, parameters, *_):
+        asked.append((statement, parameters))
+
+    moment = datetime.now(UTC)
+    for question in (
+        {"model_version": "v1"}, {"model_version": "v1", "model_sha256": V1[1]}, {"purpose": "production"},
+        {"application_id": "A-1"}, {"rating": "Good"}, {"decision": "refer"}, {"since": moment}, {"until": moment},
+        {"before_id": 7}, {"since": moment, "until": moment, "rating": "Good"},
+    ):  # fmt: skip
+        log.predictions(**question)
+    log.prediction("x")
+    log.window(*V1, 5)
+    log.decisions_of("x")
+    log.outcomes(prediction_id="x", current=True)
+    log.outcomes(application_id="x")
+    log.claim_check("worker")
+    assert len(asked) > 15
+    with sqlite3.connect(tmp_path / "p.db") as connection:
+        for statement, parameters in list(asked):
+            if statement.startswith("BEGIN"):
+                continue
+            plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+            assert not [step for step in plan if step.startswith(("SCAN predictions", "SCAN drift_checks"))], statement
+    log.close()
+
+
+def test_a_question_that_takes_too_long_is_ended(empty_url):
+    migrate(empty_url)
+    log = PredictionLog(empty_url, read_seconds=0.2)
+    counting = sa.text(
+        "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 100000000) SELECT max(n) FROM c"
+    )
+    began = time.monotonic()
+    with pytest.raises(LogError, match="narrow the question"):
+        log._read(counting)
+    assert time.monotonic() - began < 5
+    assert log.counts()["predictions"] == 0
+    log.close()
 
 
 def test_window_is_the_last_n_of_one_model_and_purpose_oldest_first(log):
@@ -400,6 +542,53 @@ def test_a_dedupe_key_is_stored_once_within_a_batch_and_across_batches(log):
     rows = log.predictions(newest_first=False)
     assert [row["sequence"] for row in rows] == [1, 2, 3, 4]
     assert log.counts()["models"][0]["n"] == 4
+
+
+def test_an_idempotency_key_is_one_prediction_within_a_batch_and_across_batches(log):
+    first = [record(idempotency_key="a"), record(idempotency_key="b"), record(idempotency_key="a")]
+    result = log.append(first)
+    assert result.inserted == [True, True, False]
+    assert result.found_by == [None, None, "idempotency_key"]
+    again = [record(idempotency_key="b", dedupe_key="new"), record(dedupe_key="new")]
+    result = log.append(again)
+    assert result.inserted == [False, True] and result.same_inputs == [True, True]
+    assert result.prediction_ids == [first[1].prediction_id, again[1].prediction_id]
+    assert [row["sequence"] for row in log.predictions()] == [3, 2, 1]
+
+
+def test_a_key_that_comes_with_another_application_is_told_apart(log):
+    stored = record(idempotency_key="a", dedupe_key="d", application_id="A-1", inputs={"age": 41, "income": None})
+    log.append([stored])
+    same = {"idempotency_key": "a", "application_id": "A-1"}
+    sent = [
+        record(**same, inputs={"age": 41.0}),
+        record(**same, inputs={"age": 42}),
+        record(idempotency_key="a", application_id="A-2", inputs={"age": 41}),
+        record(idempotency_key="other", dedupe_key="d", application_id="A-1", inputs={"age": 41, "income": 5}),
+        record(idempotency_key="new", inputs={"age": 41}),
+        record(idempotency_key="new", inputs={"age": 40}),
+    ]
+    result = log.append(sent)
+    assert result.inserted == [False, False, False, False, True, False]
+    assert result.same_inputs == [True, False, False, False, True, False]
+    assert result.found_by == ["idempotency_key"] * 3 + ["dedupe_key", None, "idempotency_key"]
+    assert set(result.prediction_ids[:4]) == {stored.prediction_id}
+    assert log.counts()["predictions"] == 2
+
+
+def test_appending_tells_how_many_checks_fell_due(log):
+    assert log.append(records(99)).checks == 0
+    assert log.append(records(1)).checks == 1
+    assert log.append(records(150, purpose="shadow")).checks == 0
+    assert log.append(records(250) + records(100, model=V2)).checks == 3
+
+
+def test_ids_are_uuids_that_sort_by_time():
+    made = [record().prediction_id for _ in range(50)]
+    assert len(set(made)) == 50
+    assert {(uuid.UUID(one).version, uuid.UUID(one).variant) for one in made} == {(7, uuid.RFC_4122)}
+    times = [one[:13] for one in made]
+    assert times == sorted(times) and abs(int(times[0].replace("-", ""), 16) / 1000 - time.time()) < 60
 
 
 def test_duplicates_do_not_bring_a_check_forward(log):
@@ -489,7 +678,7 @@ def test_three_processes_at_once_get_every_number_once_and_every_hundred_one_che
 
 def test_a_key_that_another_model_is_just_storing_is_waited_for_and_leaves_no_gap(log):
     other = record(model=V2, dedupe_key="same")
-    with log._write() as connection:
+    with log.writing() as connection:
         log._append(connection, [other])
         batch = [record(), record(dedupe_key="same"), record()]
         thread, results = in_thread(lambda: log.append(batch))
@@ -507,7 +696,7 @@ def test_two_writers_that_wait_for_each_other_both_get_through(postgres_url):
         migrate(url)
         log = PredictionLog(url)
         x, y = record(purpose="file", dedupe_key="x"), record(purpose="file", dedupe_key="y")
-        with log._write() as connection:
+        with log.writing() as connection:
             log._append(connection, [x])
             thread, results = in_thread(lambda: log.append([replace(y, prediction_id="other"), x]))
             time.sleep(0.3)  # the thread has y and waits for x: PostgreSQL will find the circle there first
@@ -612,15 +801,35 @@ def test_finishing_stores_one_report_and_may_be_repeated(log):
     assert log.counts()["checks"]["done"] == 1 and log.counts()["reports"] == 1
 
 
-def test_a_check_that_fails_five_times_is_given_up(log):
+def test_a_check_that_fails_waits_longer_each_time_and_is_given_up_the_fifth(log, monkeypatch):
     log.append(records(100))
-    for attempt in range(1, 6):
+    clock = [datetime.now(UTC)]
+    monkeypatch.setattr(log_module, "now", lambda: clock[0])
+    for attempt, wait in enumerate((5, 30, 120, 600, 10**6), start=1):
         check = log.claim_check("worker")
         assert check.attempts == attempt
         log.fail_check(check, f"attempt {attempt}: no baseline")
+        clock[0] += timedelta(seconds=wait - 1)
+        assert log.claim_check("worker") is None
+        clock[0] += timedelta(seconds=2)
     assert log.claim_check("worker") is None
     (row,) = checks(log)
     assert (row["status"], row["attempts"], row["error"]) == ("failed", 5, "attempt 5: no baseline")
+
+
+def test_a_check_that_waits_for_its_next_attempt_lets_others_go_first(log):
+    log.append(records(200))
+    first = log.claim_check("worker")
+    log.fail_check(first, "no baseline")
+    assert log.claim_check("worker").bucket == 2
+    assert log.claim_check("worker") is None
+
+
+def test_a_check_that_can_never_succeed_is_failed_at_once(log):
+    log.append(records(100))
+    log.fail_check(log.claim_check("worker"), "the window is gone", final=True)
+    (row,) = checks(log)
+    assert (row["status"], row["attempts"], row["error"]) == ("failed", 1, "the window is gone")
 
 
 def test_a_check_whose_workers_die_five_times_is_given_up(log):
@@ -648,8 +857,271 @@ def test_a_report_of_the_same_model_trigger_and_window_is_stored_once(log):
     assert [row["id"] for row in log.reports(limit=1, before_id=third)] == [second]
     assert [row["id"] for row in log.reports(model_version="v2")] == [third]
     assert log.reports()[-1]["status"] == "alert"
+    assert [row["id"] for row in log.reports(trigger="file")] == [third, first]
+    assert [row["id"] for row in log.reports(status="alert", trigger="notebook")] == [second]
+    assert log.reports(status="ok") == []
+    assert log.reports(since=REPORT.created_at + timedelta(seconds=1)) == []
+    assert len(log.reports(until=REPORT.created_at + timedelta(seconds=1))) == 3
     with pytest.raises(LogError, match="trigger='cron'"):
         log.store_report(REPORT, **{**place, "trigger": "cron"})
+
+
+# Outcomes and decisions
+
+
+JUNE = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+def test_an_outcome_is_stored_once_and_the_newest_counts(log):
+    one, other = record(), record(pd=0.75)
+    log.append([one, other])
+    bad = OutcomeRecord(1, JUNE, prediction_id=one.prediction_id, source="servicing", caller="batch")
+    good = OutcomeRecord(0, date(2026, 6, 30), prediction_id=one.prediction_id)
+    results = log.add_outcomes([bad, bad, OutcomeRecord(1, JUNE, prediction_id="nobody")])
+    assert [result.status for result in results] == ["stored", "duplicate", "unknown"]
+    assert results[0].prediction_ids == (one.prediction_id,) and results[2].prediction_ids == ()
+    assert [result.status for result in log.add_outcomes([good, bad])] == ["stored", "duplicate"]
+    newest, first = log.outcomes(prediction_id=one.prediction_id)
+    assert (first["bad"], first["observed_at"], first["source"], first["caller"]) == (1, JUNE, "servicing", "batch")
+    assert (newest["bad"], newest["observed_at"]) == (0, datetime(2026, 6, 30, tzinfo=UTC))
+    assert [row["id"] for row in log.outcomes(current=True)] == [newest["id"]]
+    assert [row["id"] for row in log.outcomes(since=JUNE, until=JUNE + timedelta(days=1))] == [first["id"]]
+    assert [row["id"] for row in log.outcomes(before_id=newest["id"])] == [first["id"]]
+
+
+def test_an_outcome_of_an_application_belongs_to_all_its_predictions_but_what_ifs(log):
+    made = [record(application_id="A-1"), record(V2, "shadow", application_id="A-1")]
+    log.append([*made, record(application_id="A-1", purpose="what_if"), record(application_id="A-2")])
+    reported = OutcomeRecord(1, JUNE, application_id="A-1")
+    (result,) = log.add_outcomes([reported])
+    assert result == OutcomeResult("stored", tuple(one.prediction_id for one in made))
+    assert [one.status for one in log.add_outcomes([reported, replace(reported, application_id="A-3")])] == [
+        "duplicate", "unknown"
+    ]  # fmt: skip
+    assert len(log.outcomes(application_id="A-1")) == 2 and log.outcomes(application_id="A-2") == []
+
+
+def test_the_outcomes_of_a_model_stand_beside_its_predictions(log):
+    made = [record(pd=0.1), record(pd=0.2), record(pd=0.3, purpose="shadow"), record(V2, pd=0.4), record(pd=0.5)]
+    log.append(made)
+    log.add_outcomes([OutcomeRecord(0, JUNE, prediction_id=one.prediction_id) for one in made[:4]])
+    log.add_outcomes([OutcomeRecord(1, JUNE, prediction_id=made[0].prediction_id)])
+    rows = log.outcomes_of_model(*V1)
+    assert [(row["pd"], row["bad"]) for row in rows] == [(0.2, 0), (0.1, 1)]
+    assert rows[0]["features"] == made[1].features and rows[0]["predicted_at"] == made[1].created_at
+    assert [row["pd"] for row in log.outcomes_of_model(*V1, after_id=rows[0]["id"])] == [0.1]
+    assert [row["pd"] for row in log.outcomes_of_model(*V1, purposes=("shadow",))] == [0.3]
+    assert log.outcomes_of_model(*V1, until=made[0].created_at) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"bad": 2}, "bad=2"),
+        ({"prediction_id": None}, "give one of them"),
+        ({"application_id": "A-1"}, "give one of them"),
+        ({"observed_at": datetime(2026, 1, 1)}, "no time zone"),
+        ({"observed_at": datetime.now(UTC) + timedelta(days=3)}, "future"),
+        ({"source": "a\0b"}, "source="),
+    ],
+)
+def test_an_outcome_that_cannot_be_is_refused(values, said):
+    with pytest.raises(LogError, match=said):
+        OutcomeRecord(**{"bad": 1, "observed_at": JUNE, "prediction_id": "p", **values})
+
+
+def test_a_decision_of_a_person_is_kept_beside_that_of_the_policy(log):
+    made = record(decision="decline")
+    log.append([made])
+    assert log.add_decision(DecisionRecord("nobody", "approve", "why", "me")) is None
+    override = DecisionRecord(made.prediction_id, "approve", "guarantor found", "J. Doe", caller="desk")
+    first = log.add_decision(override)
+    assert log.add_decision(override) == first
+    second = log.add_decision(replace(override, decision="refer", reason="guarantor left"))
+    assert log.add_decision(override) not in (first, second)
+    rows = log.decisions_of(made.prediction_id)
+    assert [row["decision"] for row in rows] == ["approve", "refer", "approve"]
+    assert (rows[0]["reason"], rows[0]["decided_by"], rows[0]["caller"]) == ("guarantor found", "J. Doe", "desk")
+    assert log.prediction(made.prediction_id)["decision"] == "decline"
+    for wrong in ({"decision": "perhaps"}, {"reason": "  "}, {"decided_by": ""}, {"reason": "\0"}):
+        with pytest.raises(LogError):
+            replace(override, **wrong)
+
+
+# Faults
+
+
+def in_order(log: PredictionLog) -> int:
+    """How many predictions there are, after a look at whether counts, numbers and checks agree with them."""
+    stored = log.counts()["predictions"]
+    assert sequences(log) == list(range(1, stored + 1))
+    assert [model["n"] for model in log.counts()["models"]] == ([stored] if stored else [])
+    assert [row["bucket"] for row in checks(log)] == list(range(1, stored // 100 + 1))
+    return stored
+
+
+def test_a_database_that_is_locked_is_waited_for_and_then_a_log_error(empty_url):
+    migrate(empty_url)
+    log, other = PredictionLog(empty_url, busy_seconds=0.3), PredictionLog(empty_url)
+    log.append(records(1))
+    with other.writing() as connection:
+        other._append(connection, records(1))
+        began = time.monotonic()
+        with pytest.raises(LogError, match=r"another process has been writing for 0\.3 s"):
+            log.append(records(1))
+        assert 0.2 < time.monotonic() - began < 3
+    log.append(records(1))
+    patient = PredictionLog(empty_url, busy_seconds=20)
+    with other.writing() as connection:
+        other._append(connection, records(1))
+        thread, results = in_thread(lambda: patient.append(records(1)))
+        time.sleep(0.5)
+        assert results == []
+    thread.join(timeout=20)
+    assert results[0].inserted == [True]
+    assert in_order(log) == 5
+    for one in (log, other, patient):
+        one.close()
+
+
+def test_threads_of_one_process_take_turns_in_the_order_they_came():
+    turns, order, waiting = Turns(), [], []
+    assert turns.acquire(1)
+    for number in range(8):
+
+        def wait(number=number) -> None:
+            assert turns.acquire(20)
+            order.append(number)
+            turns.release()
+
+        thread, _ = in_thread(wait)
+        waiting.append(thread)
+        while len(turns._waiting) <= number:
+            time.sleep(0.001)
+    assert not turns.acquire(0.01)
+    turns.release()
+    for thread in waiting:
+        thread.join(timeout=20)
+    assert order == list(range(8))
+    assert turns.acquire(0)
+
+
+def test_a_thread_that_waits_too_long_for_another_gets_a_log_error(tmp_path):
+    url = f"sqlite:///{tmp_path / 'p.db'}"
+    migrate(url)
+    log = PredictionLog(url, busy_seconds=0.2)
+    with log.writing():
+        thread, results = in_thread(lambda: log.append(records(1)))
+        thread.join(timeout=20)
+        assert isinstance(results[0], LogError) and "other threads" in str(results[0])
+    log.append(records(1))
+    assert in_order(log) == 1
+    log.close()
+
+
+def test_a_full_database_is_a_log_error_that_leaves_nothing_half_stored(tmp_path):
+    url = f"sqlite:///{tmp_path / 'p.db'}"
+    migrate(url)
+    log = PredictionLog(url)
+
+    def allow(pages: int) -> None:
+        with log._writer.connect() as connection:
+            connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+
+    with log._writer.connect() as connection:
+        used = connection.exec_driver_sql("PRAGMA page_count").scalar()
+    allow(used + 40)
+    stored = 0
+    with pytest.raises(LogError, match="full; nothing of this transaction was stored; make room"):
+        for _ in range(100):
+            stored += len(log.append(records(30)).prediction_ids)
+    assert stored > 0 and in_order(log) == stored
+    allow(2**30)
+    log.append(records(30))
+    assert in_order(log) == stored + 30
+    log.close()
+
+
+LIMITED = """
+import os, resource
+from creditrisk.errors import LogError
+url, path = sys.argv[1], sys.argv[2]
+log = PredictionLog(url)
+stored = len(log.append([record() for _ in range(150)]).prediction_ids)
+largest = max(os.path.getsize(path), os.path.getsize(path + "-wal"))
+resource.setrlimit(resource.RLIMIT_FSIZE, (largest + 50_000, resource.RLIM_INFINITY))
+try:
+    for _ in range(1000):
+        stored += len(log.append([record() for _ in range(7)]).prediction_ids)
+except LogError as error:
+    print(error, flush=True)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+stored += len(log.append([record() for _ in range(7)]).prediction_ids)
+print(stored)
+"""
+
+
+def test_a_disk_that_refuses_writes_is_a_log_error_and_the_same_process_goes_on_after_it(tmp_path):
+    url = f"sqlite:///{tmp_path / 'p.db'}"
+    migrate(url)
+    (output,) = go(start(LIMITED, url, str(tmp_path / "p.db")))
+    refused, stored = output.splitlines()
+    assert "make room on its disk" in refused
+    log = PredictionLog(url)
+    assert in_order(log) == int(stored)
+    log.close()
+
+
+def test_a_file_that_was_moved_away_takes_no_more_rows_and_is_used_again_when_it_is_back(tmp_path):
+    home = tmp_path / "home"
+    url = f"sqlite:///{home / 'p.db'}"
+    migrate(url)
+    log = PredictionLog(url)
+    log.append(records(3))
+    home.rename(tmp_path / "away")
+    for use in (lambda: log.append(records(1)), log.counts, log.ping, lambda: log.claim_check("me")):
+        with pytest.raises(LogError, match="unable to open database file"):
+            use()
+    moved = PredictionLog(f"sqlite:///{tmp_path / 'away' / 'p.db'}")
+    assert in_order(moved) == 3
+    moved.close()
+    home.mkdir()
+    (home / "p.db").touch()  # an empty file in its place is another database
+    with pytest.raises(LogError, match="no such table"):
+        log.append(records(1))
+    shutil.rmtree(home)
+    (tmp_path / "away").rename(home)
+    log.append(records(2))
+    assert in_order(log) == 5
+    log.close()
+
+
+def test_a_server_that_stops_is_a_log_error_and_the_same_log_goes_on_when_it_is_back():
+    if reason := postgres.absent_reason():
+        postgres.skip_or_fail(reason)
+    with postgres.running_postgres() as url:
+        migrate(url)
+        log = PredictionLog(url, busy_seconds=2)
+        log.append(records(150))
+        with log._reader.connect() as connection:
+            data = Path(connection.exec_driver_sql("SHOW data_directory").scalar())
+            place = connection.exec_driver_sql("SHOW port").scalar()
+        control = [postgres._programs() / "pg_ctl", "-D", data, "-w"]
+        options = f"-h 127.0.0.1 -p {place} -F -c unix_socket_directories="
+        with pytest.raises(LogError, match="prediction log"), log.writing() as connection:
+            log._append(connection, records(60))
+            postgres._run([*control, "-m", "immediate", "stop"], postgres._account(), data.parent)
+            log._append(connection, records(60))
+        for use in (lambda: log.append(records(1)), log.counts, log.ping, lambda: log.claim_check("me")):
+            began = time.monotonic()
+            with pytest.raises(LogError, match="reachable"):
+                use()
+            assert time.monotonic() - began < 10
+        started = [*control, "-o", options, "-l", data.parent / "again.log", "start"]
+        postgres._run(started, postgres._account(), data.parent)
+        log.append(records(60))
+        assert in_order(log) == 210
+        log.close()
 
 
 # Connections
@@ -695,12 +1167,11 @@ def test_a_folder_that_cannot_be_made_is_a_log_error(tmp_path):
         migrate(f"sqlite:///{tmp_path / 'file' / 'p.db'}")
 
 
-def test_a_writer_that_blocks_sqlite_for_too_long_is_named_as_the_cause(tmp_path, monkeypatch):
-    monkeypatch.setattr(database, "BUSY_SECONDS", 0.2)
+def test_a_writer_that_blocks_sqlite_for_too_long_is_named_as_the_cause(tmp_path):
     url = f"sqlite:///{tmp_path / 'p.db'}"
     migrate(url)
-    one, other = PredictionLog(url), PredictionLog(url)
-    with one._write(), pytest.raises(LogError, match="locked.*another process has been writing"):
+    one, other = PredictionLog(url), PredictionLog(url, busy_seconds=0.2)
+    with one.writing(), pytest.raises(LogError, match="locked.*another process has been writing"):
         other.append([record()])
     other.append([record()])
     assert one.counts()["predictions"] == 1

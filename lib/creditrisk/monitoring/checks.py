@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 import pandas as pd
@@ -41,23 +42,42 @@ def report_record(report: DriftReport, rows: list[dict] | None = None) -> Report
     )
 
 
-def run_due_checks(log: PredictionLog, model_of: Callable[[Check], ModelData], owner: str) -> int:
-    """Run every scheduled check that nobody else has, once; returns how many were stored.
+SHARE_OF_TIME = 9
+"""After a check the worker waits so many times as long as it took: it uses a tenth of the time at most."""
 
-    A check that fails is put back at the end, to be tried again later, and its error is kept with it.
+
+def run_due_checks(
+    log: PredictionLog,
+    model_of: Callable[[Check], ModelData],
+    owner: str,
+    after_check: Callable[[str, float], None] | None = None,
+) -> int:
+    """Run every scheduled check that is due and that nobody else has, once; returns how many were stored.
+
+    A check that fails waits a while before it is tried again, and its error is kept with it. One whose predictions are
+    no longer all in the log has failed for good: part of a window says nothing about the window. `after_check` is
+    called with the verdict, or "failed", and the seconds that it took.
     """
-    done, failed = 0, []
+    done = 0
     while (check := log.claim_check(owner)) is not None:
+        begun, result = time.perf_counter(), "failed"
         try:
             rows = log.rows_of_check(check)
-            log.finish_check(check, report_record(check_rows(model_of(check), rows), rows))
-            done += 1
+            if gone := check.n - len(rows):
+                reason = f"{gone} of its {check.n} predictions are no longer in the log; they were purged"
+                logger.warning("drift check %s of model %s failed: %s", check.bucket, check.model_version, reason)
+                log.fail_check(check, reason, final=True)
+                continue
+            report = report_record(check_rows(model_of(check), rows), rows)
+            log.finish_check(check, report)
+            result, done = report.status, done + 1
         except Exception as error:  # whatever it is, the other checks go on and the cause stays with this one
             cause = _cause(error)
             logger.warning("drift check %s of model %s failed: %s", check.bucket, check.model_version, cause)
-            failed.append((check, cause))  # put back now, it would be the next one claimed
-    for check, cause in failed:
-        log.fail_check(check, cause)
+            log.fail_check(check, cause)
+        finally:
+            if after_check is not None:
+                after_check(result, time.perf_counter() - begun)
     return done
 
 
@@ -69,8 +89,14 @@ def _cause(error: Exception) -> str:
 class CheckWorker:
     """Runs scheduled drift checks in a thread of its own, off the request path."""
 
-    def __init__(self, log: PredictionLog, model_of: Callable[[Check], ModelData], every: float = 1.0) -> None:
-        self._log, self._model_of, self._every = log, model_of, every
+    def __init__(
+        self,
+        log: PredictionLog,
+        model_of: Callable[[Check], ModelData],
+        every: float = 1.0,
+        on_check: Callable[[str], None] | None = None,
+    ) -> None:
+        self._log, self._model_of, self._every, self._on_check = log, model_of, every, on_check
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
         self._wake, self._stop = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="drift-checks", daemon=True)
@@ -87,11 +113,17 @@ class CheckWorker:
         self._wake.set()
         self._thread.join(timeout=10)
 
+    def _after_check(self, result: str, seconds: float) -> None:
+        """Leave most of the time to those who ask for predictions: under load, checks may come a little later."""
+        if self._on_check is not None:
+            self._on_check(result)
+        self._stop.wait(min(SHARE_OF_TIME * seconds, self._every))
+
     def _run(self) -> None:
         away = False
         while not self._stop.is_set():
             try:
-                run_due_checks(self._log, self._model_of, self._owner)
+                run_due_checks(self._log, self._model_of, self._owner, self._after_check)
                 away = False
             except Exception as error:  # the log may be away for a while; the next round tries again
                 if not away:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Literal
 
@@ -43,7 +44,7 @@ def _model(text: str, source: str) -> type[BaseModel]:
                 str,
                 StringConstraints(strip_whitespace=True, min_length=1, max_length=ID_LENGTH),
                 BeforeValidator(_id_text),
-                AfterValidator(_without_nul),
+                AfterValidator(storable),
             ]
             | None,
             Field(default=None, validation_alias=names, description=about),
@@ -72,21 +73,36 @@ def allowed_in_words(column: Column) -> str:
     return " ".join(["a whole number" if column.kind == "integer" else "a number", " and ".join(parts)]).strip()
 
 
+@dataclass(frozen=True)
+class SoftLimits:
+    """Beyond which values an application is scored with a warning: (name in requests, limit, word, sign) each."""
+
+    limits: tuple[tuple[str, float, str, int], ...]
+
+    @classmethod
+    def of(cls, book: Portfolio) -> SoftLimits:
+        found = []
+        for name, column in book.inputs.items():
+            if column.is_numeric:
+                both = ((column.warn_below, "below", -1), (column.warn_above, "above", 1))
+                found += [
+                    (wire_name(name, column), limit, word, sign) for limit, word, sign in both if limit is not None
+                ]
+        return cls(tuple(found))
+
+    def warnings(self, inputs: Mapping[str, Any]) -> list[str]:
+        """One sentence for each input (by wire name) beyond its limit."""
+        return [
+            f"{wire} {number_in_words(value)} is {word} {number_in_words(limit)}, "
+            "beyond what the model has seen much of"
+            for wire, limit, word, sign in self.limits
+            if (value := inputs.get(wire)) is not None and sign * value > sign * limit
+        ]
+
+
 def soft_limit_warnings(inputs: Mapping[str, Any], book: Portfolio) -> list[str]:
     """One sentence for each input (by wire name) beyond its soft limit; such an application is scored."""
-    found = []
-    for name, column in book.inputs.items():
-        wire = wire_name(name, column)
-        value = inputs.get(wire)
-        if value is None or not column.is_numeric:
-            continue
-        for limit, word, sign in ((column.warn_below, "below", -1), (column.warn_above, "above", 1)):
-            if limit is not None and sign * value > sign * limit:
-                found.append(
-                    f"{wire} {number_in_words(value)} is {word} {number_in_words(limit)}, "
-                    "beyond what the model has seen much of"
-                )
-    return found
+    return SoftLimits.of(book).warnings(inputs)
 
 
 def number_in_words(value: float) -> str:
@@ -137,7 +153,8 @@ def _id_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _without_nul(text: str) -> str:
+def storable(text: str) -> str:
+    """The text, unless no database could hold it. Raises ValueError."""
     if "\0" in text:
         raise ValueError("holds a NUL character, which no database stores")
     return text

@@ -15,8 +15,9 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from creditrisk.data.portfolio import Portfolio
-from creditrisk.errors import LogError
+from creditrisk.errors import ArtifactError, LogError
 from creditrisk.serving.contract import ID_LENGTH, UTMOST, allowed_in_words, number_in_words, wire_name
+from creditrisk.serving.models import UnknownModel
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,8 @@ NO_LOG = (
     "the prediction log is not available, and a prediction exists only once it is logged: none is answered. "
     "Send the request again later; with an application_id it cannot count twice"
 )
+NO_MODEL = "the model cannot be loaded at the moment; send the request again later, or name another model"
+BUSY = "more applications wait than can be answered in time; send the request again later"
 IN_WORDS = {
     400: "the body cannot be read: it is not UTF-8, is nested too deeply, or holds a number of thousands of digits",
     404: "there is nothing at this address; GET / lists what there is",
@@ -79,11 +82,21 @@ class BodyLimit:
                 received += len(message.get("body", b""))
             raise HTTPException(
                 413,
-                f"the body has more than {self.most:,} bytes; send one application per request",
+                too_long(self.most),
                 headers={"Connection": "close"},
             )
 
         await self.app(scope, counted if scope["type"] == "http" else receive, send)
+
+
+def too_long(most: int) -> str:
+    """What is said of a body of more than `most` bytes."""
+    return f"the body has more than {most:,} bytes; send fewer applications per request"
+
+
+def mistake(where: Sequence[str], message: str, kind: str) -> dict:
+    """One mistake of a request."""
+    return {"loc": list(where), "msg": message, "type": kind}
 
 
 def explain_problems(app: FastAPI, book: Portfolio) -> None:
@@ -102,7 +115,14 @@ def explain_problems(app: FastAPI, book: Portfolio) -> None:
         logger.warning("%s %s was not answered: %s", request.method, request.url.path, error)
         return JSONResponse({"detail": NO_LOG}, 503, {"Retry-After": str(RETRY_SECONDS)})
 
+    async def no_model(request: Request, error: ArtifactError) -> JSONResponse:
+        if isinstance(error, UnknownModel):
+            return JSONResponse({"detail": [mistake(("query", "model"), str(error), "unknown_model")]}, 422)
+        logger.warning("%s %s was not answered: %s", request.method, request.url.path, error)
+        return JSONResponse({"detail": NO_MODEL}, 503, {"Retry-After": str(RETRY_SECONDS)})
+
     app.add_exception_handler(RequestValidationError, mistaken)
+    app.add_exception_handler(ArtifactError, no_model)
     app.add_exception_handler(StarletteHTTPException, refused)
     app.add_exception_handler(LogError, no_log)
 
@@ -128,6 +148,8 @@ def _of_query(error: Mapping[str, Any], path: list) -> str:
 
 def _of_body(error: Mapping[str, Any], book: Portfolio, path: list, is_json: bool) -> str:
     kind = error["type"]
+    if path and isinstance(path[0], int) and kind != "json_invalid":  # the place in a list of applications
+        return f"application {path[0] + 1}: {_of_body(error, book, path[1:], is_json)}"
     if kind == "json_invalid":
         return f"the body is not valid JSON: {error['ctx']['error']} at character {path[0]}"
     if not path:
@@ -135,7 +157,7 @@ def _of_body(error: Mapping[str, Any], book: Portfolio, path: list, is_json: boo
             return "the body is empty; send one application as a JSON object"
         if not is_json:
             return "send the application as JSON, with the header Content-Type: application/json"
-        return "the body must be one JSON object in valid Unicode: the fields of one application"
+        return "must be one JSON object in valid Unicode: the fields of one application; or the body a list of such"
     name = path[0]
     known = {wire_name(n, column): column for n, column in book.inputs.items()}
     column = known.get(name) or book.inputs.get(book.wire_names.get(name, ""))

@@ -2,74 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from creditrisk.data.tables import Applications, check_applications, to_columns
-from creditrisk.modelling.scorecard import grades_of, ratings_of, scores_of
+from creditrisk.serving.compiled import CompiledModel
 from creditrisk.serving.log import PredictionRecord
-from creditrisk.serving.model import ModelData, input_arrays
-
-
-@dataclass(frozen=True)
-class Scored:
-    """Results by row (n,): PD, score, rating, grade, points, reasons; and the model's own features before encoding.
-
-    `grade` is None where the portfolio has no master scale, `points` for a model that is no scorecard.
-    """
-
-    pd: np.ndarray
-    score: np.ndarray
-    rating: np.ndarray
-    grade: np.ndarray | None
-    points: np.ndarray | None
-    reasons: list[list[dict]]
-    features: dict[str, np.ndarray]
-
-    def __len__(self) -> int:
-        return len(self.pd)
-
-    def features_of(self, row: int) -> dict:
-        """The features of one row as plain values, missing as None."""
-        return {name: _value(values[row]) for name, values in self.features.items()}
-
-
-def _value(value):
-    if value is None or value != value:
-        return None
-    return float(value) if isinstance(value, np.floating) else value
+from creditrisk.serving.model import ModelData
+from creditrisk.serving.scored import Scored
 
 
 class Scorer:
-    """Scores applications with one model."""
+    """Scores applications with one model, and makes their log rows."""
 
     def __init__(self, data: ModelData) -> None:
         self.data = data
 
+    @cached_property
+    def compiled(self) -> CompiledModel:
+        """The model as tables, made at the first use: some tenths of a second for trees."""
+        return CompiledModel(self.data)
+
     def score(self, inputs: dict[str, np.ndarray]) -> Scored:
         """Score checked inputs: column name -> (n,), numbers float64 with NaN missing, text objects with None."""
-        data, book = self.data, self.data.portfolio
-        columns = data.columns(inputs)
-        features = {name: columns[name] for name in data.features}
-        pds = data.model.pd(columns)
-        scores = scores_of(pds, book.scale)
-        return Scored(
-            pd=pds,
-            score=scores,
-            rating=ratings_of(scores, book.scale),
-            grade=grades_of(pds, book),
-            points=None if data.card is None else data.card.total(data.model.design, columns),
-            reasons=data.reasons.of(data.model.contributions(columns), features),
-            features=features,
-        )
+        return self.compiled.score(inputs)
 
-    def score_rows(self, rows: Sequence[dict]) -> Scored:
-        """Score checked applications given as dicts by column name; inputs left out are missing."""
-        names = self.data.portfolio.inputs
-        return self.score(input_arrays({n: [row.get(n) for row in rows] for n in names}, self.data.portfolio))
+    def score_rows(self, rows: Sequence[Mapping]) -> Scored:
+        """Score checked applications given as mappings by column name; inputs left out are missing."""
+        return self.compiled.score_rows(rows)
 
     def score_frame(self, frame: pd.DataFrame) -> Scored:
         """Score checked applications, one row each."""

@@ -25,7 +25,8 @@ from creditrisk.monitoring.checks import run_due_checks
 from creditrisk.serving.contract import number_in_words, soft_limit_warnings, wire_name
 from creditrisk.serving.log import Check, PredictionLog
 from creditrisk.serving.model import CHAMPION, ModelData, load_exact, load_model, read_manifest, resolve
-from creditrisk.serving.scorer import Scored, Scorer, dedupe_key
+from creditrisk.serving.scored import Scored
+from creditrisk.serving.scorer import Scorer, dedupe_key
 from creditrisk.settings import settings
 from creditrisk.ui.form import Field, fields_of, read_form
 from creditrisk.ui.log_state import BookState, LogAccess, MonitoringState

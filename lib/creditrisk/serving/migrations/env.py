@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from creditrisk.serving.log import METADATA
+from creditrisk.serving.schema import METADATA
 
 connection = context.config.attributes["connection"]
 context.configure(

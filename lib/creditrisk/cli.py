@@ -21,6 +21,7 @@ from creditrisk.key_commands import add_key_commands
 from creditrisk.log_commands import add_log_commands
 from creditrisk.params import NOTEBOOK_PARAMS, describe_params
 from creditrisk.settings import reload_settings, settings, shown_path
+from creditrisk.stream_commands import add_stream_commands
 
 if TYPE_CHECKING:
     from creditrisk.runs import RunOutcome
@@ -84,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_serve(commands)
     add_key_commands(commands)
     add_log_commands(commands)
+    add_stream_commands(commands)
     _add_dashboard(commands)
     return parser
 

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import http.client
-import json
-import os
-import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,79 +24,9 @@ from creditrisk.serving.model import load_model, save_models
 from creditrisk.serving.models import Models, Served
 from creditrisk.serving.scorer import Scorer
 from creditrisk.settings import reload_settings
+from servers import Client, running
 
-PATIENCE = 60  # seconds for a process to start on a busy machine
 PROMISE = 5  # seconds from the hundredth prediction to its drift check
-
-
-class Client:
-    """One keep-alive connection."""
-
-    def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-
-    def get(self, path: str):
-        return self._ask("GET", path, None)
-
-    def predict(self, application: dict):
-        return self._ask("POST", "/predict", json.dumps(application))
-
-    def _ask(self, method: str, path: str, body: str | None):
-        self._connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
-        response = self._connection.getresponse()
-        content = response.read()
-        assert response.status == 200, content
-        return json.loads(content)
-
-
-class Server:
-    """`creditrisk serve` in a process of its own."""
-
-    def __init__(self, url: str, artifacts: str, home: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.output = home / f"server-{self.port}.txt"
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("CREDITRISK_")}
-        environment |= {"CREDITRISK_HOME": str(home), "CREDITRISK_DATABASE_URL": url}
-        command = [sys.executable, "-m", "creditrisk.cli", "serve", "--port", str(self.port), "--artifacts", artifacts]
-        with self.output.open("wb") as output:
-            self.process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
-
-    def client(self) -> Client:
-        return Client(self.port)
-
-    def wait_until_ready(self) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            assert self.process.poll() is None, self.output.read_text()
-            try:
-                assert self.client().get("/health") == {"status": "ok"}
-                return
-            except OSError:
-                time.sleep(0.05)
-        raise AssertionError(f"not ready in {PATIENCE} s: {self.output.read_text()}")
-
-    def stop(self) -> str:
-        """Send SIGTERM; returns what the process printed."""
-        self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(timeout=30) in (0, -signal.SIGTERM), self.output.read_text()
-        return self.output.read_text()
-
-
-@contextmanager
-def running(count: int, url: str, artifacts: str, home: Path) -> Iterator[list[Server]]:
-    """Servers that share one log, ready; killed at the end if the test has not stopped them."""
-    servers = [Server(url, artifacts, home) for _ in range(count)]
-    try:
-        for server in servers:
-            server.wait_until_ready()
-        yield servers
-    finally:
-        for server in servers:
-            if server.process.poll() is None:
-                server.process.kill()
-                server.process.wait()
 
 
 def wait_for_reports(client: Client, count: int, seconds: float = PROMISE) -> list[dict]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import json
@@ -37,6 +36,7 @@ from creditrisk.serving.access import (
     require_keys_or_loopback,
     revoke_keys,
 )
+from servers import run_alone
 
 
 class Clock:
@@ -395,7 +395,7 @@ def test_a_websocket_is_closed_and_the_start_and_stop_of_the_application_pass():
         sent.append(message)
 
     for kind in ("websocket", "lifespan"):
-        asyncio.run(Access(app)({"type": kind}, None, send))
+        run_alone(Access(app)({"type": kind}, None, send))
     assert seen == ["lifespan"]
     assert sent == [{"type": "websocket.close", "code": 1008}]
 
@@ -421,7 +421,7 @@ def test_headers_of_an_answer_that_is_sent_again_and_again_do_not_pile_up():
         sent.append(message)
 
     for _ in range(2):
-        asyncio.run(Access(app)({"type": "http", "path": "/", "headers": []}, None, send))
+        run_alone(Access(app)({"type": "http", "path": "/", "headers": []}, None, send))
     assert start["headers"] == [(b"x-own", b"1")]
     assert len(sent[0]["headers"]) == len(sent[1]["headers"]) == 1 + len(SECURITY_HEADERS)
 

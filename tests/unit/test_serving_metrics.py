@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
@@ -21,6 +20,7 @@ from starlette.testclient import TestClient
 
 from creditrisk.serving.access import Access, Keys, add_key
 from creditrisk.serving.metrics import CONTENT_TYPE, FAMILIES, MOST_NUMBERS, SECONDS, UNMATCHED, Measured, Metrics
+from servers import run_alone
 
 
 def told(metrics: Metrics, **given_) -> dict[tuple[str, frozenset], float]:
@@ -278,7 +278,7 @@ def test_a_client_that_leaves_before_the_answer_is_counted_as_such():
         scope["route"] = SimpleNamespace(path="/predict")
 
     metrics = Metrics()
-    asyncio.run(Measured(app, metrics)({"type": "http", "method": "POST"}, None, None))
+    run_alone(Measured(app, metrics)({"type": "http", "method": "POST"}, None, None))
     assert value(told(metrics), "creditrisk_requests_total", method="POST", path="/predict", status="499") == 1
 
 

@@ -42,8 +42,8 @@ def report_record(report: DriftReport, rows: list[dict] | None = None) -> Report
     )
 
 
-SHARE_OF_TIME = 9
-"""After a check the worker waits so many times as long as it took: it uses a tenth of the time at most."""
+SHARE_OF_TIME = 19
+"""After a check the worker waits so many times as long as it took: it uses a twentieth of the time at most."""
 
 
 def run_due_checks(

@@ -76,6 +76,7 @@ def create_app(
         redirect_slashes=False,
         lifespan=lifespan,
     )
+    app.state.direct = {}
     app.add_middleware(BodyLimit, most=most_bytes)
     explain_problems(app, book)
     no_log = {503: {"model": Problem, "description": "The prediction log is not available"}}
@@ -96,7 +97,7 @@ def create_app(
     @app.get("/health", summary="Say that the service is alive")
     async def health() -> Health: ...
 
-    _serve_by(app, "/health", _Constant(b'{"status":"ok"}'))
+    _serve_by(app, "GET", "/health", _Constant(b'{"status":"ok"}'))
 
     @app.get(
         "/ready",
@@ -138,7 +139,7 @@ def create_app(
         openapi_extra={"requestBody": {"content": {"application/json": {"example": example_application(book)}}}},
     )(predict)
     app.state.desk = desk = Desk(log, on_due, metrics.batch)
-    _serve_by(app, "/predict", Predict(models, desk, most_bytes, metrics.prediction))
+    _serve_by(app, "POST", "/predict", Predict(models, desk, most_bytes, metrics.prediction))
 
     @app.get("/logs", summary="List predictions, newest first", responses=refused | no_log)
     def logs(
@@ -206,15 +207,31 @@ class _Constant:
     """An ASGI application with one answer."""
 
     def __init__(self, body: bytes) -> None:
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        self._start = {"type": "http.response.start", "status": 200, "headers": headers}
+        self._headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         self._body = {"type": "http.response.body", "body": body}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send(self._start | {"headers": list(self._start["headers"])})  # whoever adds headers adds them to a copy
+        await send({"type": "http.response.start", "status": 200, "headers": list(self._headers)})
         await send(self._body)
 
 
-def _serve_by(app: FastAPI, path: str, served_by: ASGIApp) -> None:
+class Direct:
+    """ASGI middleware: requests to the endpoints that answer by themselves go there straight, past the framework.
+
+    Everything else, wrong methods among it, goes the usual way, on which these endpoints are, too.
+    """
+
+    def __init__(self, app: FastAPI) -> None:
+        self.app, self._direct = app, app.state.direct
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (served_by := self._direct.get((scope["method"], scope["path"]))) is not None:
+            await served_by(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
+def _serve_by(app: FastAPI, method: str, path: str, served_by: ASGIApp) -> None:
     """Have a described route answered by an ASGI application: the framework's own way costs more than scoring."""
     next(route for route in app.router.routes if getattr(route, "path", "") == path).app = served_by
+    app.state.direct[method, path] = served_by

@@ -27,6 +27,11 @@ MOST_AT_ONCE = 200
 """Applications of one transaction; a longer list of one request is still one."""
 MOST_QUICK = 25
 """Applications of one request that are scored in the event loop; more would keep the others waiting."""
+QUIET_SECONDS, GATHERING_SECONDS = 0.0002, 0.001
+"""After so much time without another request, or so much in all, what has been gathered is answered; at once when it
+is as much as usual."""
+FORGETTING = 0.9
+"""What is usual shrinks by this factor with every batch that is smaller."""
 QUICK_SECONDS = 0.02
 """How long the event loop waits for another writer."""
 
@@ -80,7 +85,9 @@ class Desk:
         on_batch: Callable[[int, float], None] | None = None,
     ) -> None:
         self.log, self._on_due, self._on_batch = log, on_due, on_batch
-        self._quick = _impatient(log)
+        on_sqlite = log.url.get_backend_name() == "sqlite"
+        self._quick = log.impatient(QUICK_SECONDS) if on_sqlite else None
+        self._usual = 1.0
         self._gathered: dict[asyncio.AbstractEventLoop, list[Job]] = {}
         self._jobs: deque[Job] = deque()
         self._waiting = 0
@@ -108,12 +115,23 @@ class Desk:
             self._gathered[loop].append(job)
         else:
             self._gathered[loop] = [job]
-            loop.call_soon(self._end_of_round, loop)
+            begun = time.perf_counter()
+            loop.call_soon(self._end_of_round, loop, 1, begun, begun)
         return await job.future
 
     # --- The quick way
 
-    def _end_of_round(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _end_of_round(self, loop: asyncio.AbstractEventLoop, seen: int, last: float, begun: float) -> None:
+        """Answer what has been gathered, unless more is coming in: the fewer commits, the sooner all are answered."""
+        count = len(self._gathered[loop])
+        if count < self._usual:
+            moment = time.perf_counter()
+            if count > seen:
+                seen, last = count, moment
+            if moment - last < QUIET_SECONDS and moment - begun < GATHERING_SECONDS:
+                loop.call_soon(self._end_of_round, loop, seen, last, begun)
+                return
+        self._usual = max(count, FORGETTING * self._usual)
         jobs = self._gathered.pop(loop)
         try:
             results = self._answer(jobs, self._quick)
@@ -201,13 +219,6 @@ class Desk:
         if row is None:
             raise LogError(f"prediction {prediction_id} was in the log a moment ago and is gone now")
         return row
-
-
-def _impatient(log: PredictionLog) -> PredictionLog | None:
-    """The same log, waiting for other writers for QUICK_SECONDS only; None where a commit is not quick enough."""
-    if log.url.get_backend_name() != "sqlite":
-        return None
-    return PredictionLog(log.url.render_as_string(hide_password=False), log.period, busy_seconds=QUICK_SECONDS)
 
 
 def _resolve(settled: list[tuple[asyncio.Future, Any]]) -> None:

@@ -118,6 +118,7 @@ class PredictionLog:
         *,
         busy_seconds: float = BUSY_SECONDS,
         read_seconds: float = READ_SECONDS,
+        turns: Turns | None = None,
     ) -> None:
         self.url = parse_url(url)
         self.period = positive("period", period)
@@ -126,7 +127,7 @@ class PredictionLog:
         self._reader = open_engine(self.url, read_only=True, busy_seconds=busy_seconds, read_seconds=read_seconds)
         self._on_sqlite = self.url.get_backend_name() == "sqlite"
         self._insert = sqlite.insert if self._on_sqlite else postgresql.insert
-        self._turns = Turns() if self._on_sqlite else None
+        self._turns = (turns or Turns()) if self._on_sqlite else None
         self._prepare()
 
     def _prepare(self) -> None:
@@ -154,6 +155,11 @@ class PredictionLog:
             )
             for key in KEYS
         }
+
+    def impatient(self, busy_seconds: float) -> PredictionLog:
+        """The same log, for a writer that gives up sooner; on SQLite it takes turns with those of this one."""
+        url = self.url.render_as_string(hide_password=False)
+        return PredictionLog(url, self.period, busy_seconds=busy_seconds, turns=self._turns)
 
     def close(self) -> None:
         """Give all connections back."""

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 
 from anyio import to_thread
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
 from starlette.types import Receive, Scope, Send
 
 from creditrisk.errors import ArtifactError, LogError
@@ -37,8 +38,8 @@ REQUESTED = ("production", "shadow", "what_if", "backfill")
 MOST_APPLICATIONS = 1_000
 KEY_LENGTH = 200
 OTHER_INPUTS = "this application_id was scored before, with other inputs; this is the stored prediction of those"
+FAULT = "the service has failed at this request; nothing was answered that is not logged"
 _JSON_HEADER = (b"content-type", b"application/json")
-_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 class Refused(Exception):
@@ -57,11 +58,14 @@ class Predict:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            body = await self._body(receive)
-            content = await self._answer(scope, body)
-            await _respond(send, 200, content)
+            content = await self._answer(scope, await self._body(receive))
         except Refused as refused:
-            await _respond(send, refused.status, _encode({"detail": refused.detail}), refused.headers)
+            await _respond(send, refused.status, to_json({"detail": refused.detail}), refused.headers)
+        except Exception as error:  # a fault of ours; its message may quote an application, which no log file may hold
+            logger.error("POST /predict failed: %s", type(error).__name__)
+            await _respond(send, 500, to_json({"detail": FAULT}))
+        else:
+            await _respond(send, 200, content)
 
     async def _body(self, receive: Receive) -> bytes:
         message = await receive()
@@ -80,7 +84,7 @@ class Predict:
             raise Refused(413, too_long(self._most_bytes), ((b"connection", b"close"),))
         return body
 
-    async def _answer(self, scope: Scope, body: bytes) -> str:
+    async def _answer(self, scope: Scope, body: bytes) -> bytes:
         name, purpose = _query(scope["query_string"])
         is_json, key = _headers(scope["headers"])
         served = await self._served(name)
@@ -106,7 +110,7 @@ class Predict:
         for answer in answers:
             self._on_answer(answer)
         told = [prediction(answer, inputs[k], served) for k, answer in enumerate(answers)]
-        return _encode(told if is_list else told[0])
+        return to_json(told if is_list else told[0])
 
     async def _served(self, name: str | None) -> Served:
         try:
@@ -248,8 +252,7 @@ def _keys(key: str | None, caller: str | None, count: int, is_list: bool) -> lis
     return [f"{whose}#{k}" for k in range(count)] if is_list else [whose]
 
 
-async def _respond(send: Send, status: int, content: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
-    body = content.encode()
+async def _respond(send: Send, status: int, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
     length = (b"content-length", str(len(body)).encode())
     await send({"type": "http.response.start", "status": status, "headers": [_JSON_HEADER, length, *headers]})
     await send({"type": "http.response.body", "body": body})

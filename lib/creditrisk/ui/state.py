@@ -11,7 +11,7 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from creditrisk.monitoring.checks import run_due_checks
 from creditrisk.serving.contract import number_in_words, soft_limit_warnings, wire_name
 from creditrisk.serving.log import Check, PredictionLog
 from creditrisk.serving.model import CHAMPION, ModelData, load_exact, load_model, read_manifest, resolve
+from creditrisk.serving.policy import Policies, load_policies
 from creditrisk.serving.scored import Scored
 from creditrisk.serving.scorer import Scorer, dedupe_key
 from creditrisk.settings import settings
@@ -160,6 +161,9 @@ class ApplicantState(HasTraits):
         if self._record is None or self.saved:
             return
         scored, inputs, application_id = self._record
+        file = settings().policy_file
+        policies = load_policies(file) if file else Policies.of_model(self._data)
+        policy = policies.in_force(datetime.now(UTC), self._data.portfolio.name)
         record = self._scorer.record(
             scored,
             0,
@@ -168,6 +172,8 @@ class ApplicantState(HasTraits):
             source="page",
             application_id=application_id,
             dedupe_key=None if application_id is None else dedupe_key(self._data, application_id),
+            decision=str(policy.decide(float(scored.pd[0]))),
+            policy=policy.version,
         )
         answer = self._log.ask(lambda log: log.append([record]))
         self.problem = self._log.problem

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import secrets
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -66,6 +67,22 @@ def running_postgres() -> Iterator[str]:
             _run([programs / "pg_ctl", "-D", folder / "data", "-m", "immediate", "-w", "stop"], account, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def stopped(server_url: str) -> Iterator[None]:
+    """A server of `running_postgres` stops at once, as if it had crashed, and starts again at the end, as it was."""
+    engine = sa.create_engine(server_url, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        data = Path(connection.exec_driver_sql("SHOW data_directory").scalar_one())
+    programs, account = _programs(), _account()
+    options = shlex.split((data / "postmaster.opts").read_text())[3:]  # after the program, -D and the folder
+    _run([programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"], account, data)
+    try:
+        yield
+    finally:
+        again = ["-o", " ".join(options), "-l", data / "again.log", "-t", "30", "-w", "start"]
+        _run([programs / "pg_ctl", "-D", data, *again], account, data)
 
 
 @contextmanager

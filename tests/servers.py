@@ -59,6 +59,9 @@ class Client:
     def __init__(self, port: int, seconds: float = 60) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
 
+    def close(self) -> None:
+        self._connection.close()
+
     def get(self, path: str):
         return self._ask("GET", path, None)
 
@@ -111,6 +114,17 @@ class Server:
                     found.append(int(pid))
             except OSError:  # it has ended since
                 continue
+        return found
+
+    def connections(self) -> dict[int, int]:
+        """How many open connections each worker has, by process id, the longest running first (Linux)."""
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        own = {f"socket:[{row[9]}]" for row in rows if row[1].endswith(f":{self.port:04X}") and row[3] == "01"}
+        found = {}
+        for pid in self.workers():
+            with suppress(OSError):  # it has ended since
+                files = [os.readlink(file) for file in Path(f"/proc/{pid}/fd").iterdir() if file.is_symlink()]
+                found[pid] = len(own.intersection(files))
         return found
 
     def wait_until_ready(self) -> None:

@@ -126,3 +126,41 @@ def test_every_answer_is_one_that_the_document_describes(guarded):
     labels = {operation.ok().label for operation in schema.get_all_operations()}
     assert len(labels) >= 11 and {label for label, status in seen.answered if status == 200} == labels
     assert {label for label, status in seen.answered if status == 401} == labels - {"GET /health"}
+
+
+OUTCOME = {"application_id": "A-1", "observed_at": "2026-01-31", "bad": 1}
+OVERRIDE = {"prediction_id": "P-1", "decision": "refer", "reason": "a note", "decided_by": "Kim"}
+
+
+@pytest.mark.parametrize(
+    ("address", "body", "message"),
+    [
+        ("/outcomes", [OUTCOME, {**OUTCOME, "bad": 7}], "element 2: bad must be 0 or 1"),
+        ("/outcomes", [{**OUTCOME, "bad": True}], "element 1: bad must be 0 or 1"),
+        ("/outcomes", [{**OUTCOME, "observed_at": 20_000}], "element 1: observed_at must be a day, as in 2026-01-31"),
+        ("/outcomes", [{**OUTCOME, "observed_at": "9999-12-31"}], "element 1: observed_at is in the future"),
+        ("/outcomes", [{**OUTCOME, "prediction_id": "P-1"}], "element 1: name the prediction by prediction_id or by"),
+        ("/outcomes", [{**OUTCOME, "gender": "F"}], "element 1: gender is an unknown field"),
+        ("/outcomes", OUTCOME, "the body must be a valid list"),
+        ("/decisions", {**OVERRIDE, "decision": "SECRET"}, "decision must be 'approve', 'refer' or 'decline'"),
+        ("/decisions", {**OVERRIDE, "reason": " "}, "reason must have at least 1 character"),
+        ("/decisions", {**OVERRIDE, "decided_by": "\0SECRET"}, "decided_by holds a NUL character"),
+        ("/decisions", {"prediction_id": "P-1"}, "decision is missing"),
+    ],
+)
+def test_what_is_wrong_with_a_reported_outcome_or_an_override_is_said_in_its_own_terms(served, address, body, message):
+    response = served.client.post(address, json=body)
+    assert response.status_code == 422
+    assert response.json()["detail"][0]["msg"].startswith(message) and "SECRET" not in response.text
+
+
+@pytest.mark.parametrize("moment", ["0.5", "1767225600", "2026-01-31", "2026-01-31T10:00:00"])
+def test_times_are_written_out_with_a_time_zone(served, moment):
+    assert served.client.get("/logs", params={"until": "2026-01-31T10:00:00Z"}).status_code == 200
+    response = served.client.get("/logs", params={"until": moment})
+    assert response.status_code == 422 and response.json()["detail"][0]["loc"] == ["query", "until"]
+
+
+def test_a_refused_method_is_answered_with_all_that_the_address_takes(served):
+    response = served.client.delete("/decisions")
+    assert response.status_code == 405 and response.headers["allow"] == "GET, POST"

@@ -460,7 +460,7 @@ async def _refuse(send: Send, status: int, why: str, *headers: tuple[bytes, byte
 
 
 def described(document: dict[str, Any], keys: bool, limited: bool) -> dict[str, Any]:
-    """An OpenAPI document with what `Access` may answer (401, 429) and how a key is sent. Changes it in place."""
+    """An OpenAPI document with what `Access` may answer (401, 403, 429) and how a key is sent. Changes it in place."""
     schema = {"type": "object", "required": ["detail"], "properties": {"detail": {"type": "string"}}}
     content = {"application/json": {"schema": schema}}
     if keys:
@@ -468,9 +468,12 @@ def described(document: dict[str, Any], keys: bool, limited: bool) -> dict[str, 
         schemes["bearer"] = {"type": "http", "scheme": "bearer"}
         schemes["header"] = {"type": "apiKey", "in": "header", "name": "X-API-Key"}
     for path, operations in document.get("paths", {}).items():
-        if path == OPEN_PATH:
-            continue
         for operation in operations.values():
+            if not keys:
+                asked_elsewhere = {"description": "Asked by another name than loopback", "content": content}
+                operation["responses"]["403"] = asked_elsewhere
+            if path == OPEN_PATH:
+                continue
             if keys:
                 operation["security"] = [{"bearer": []}, {"header": []}]
                 operation["responses"]["401"] = {"description": "No key that is in force", "content": content}

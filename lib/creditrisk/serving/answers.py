@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from creditrisk.data.portfolio import Column, Portfolio
 from creditrisk.modelling.scorecard import Scorecard
-from creditrisk.serving.contract import storable, wire_name
+from creditrisk.serving.contract import STORABLE, storable, wire_name, written_day, zero_or_one
 from creditrisk.serving.model import ModelData
 
 SCORE_NOTE = (
@@ -23,6 +23,7 @@ Text = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
     AfterValidator(storable),
+    Field(json_schema_extra={"pattern": STORABLE}),
 ]
 
 
@@ -73,15 +74,25 @@ class LoggedPrediction(BaseModel):
     latency_ms: float | None = Field(description="Milliseconds from the request to the end of scoring.")
 
 
+_ONE_NAME = [
+    {"required": [one], "properties": {one: {"type": "string"}, other: {"type": "null"}}}
+    for one, other in (("prediction_id", "application_id"), ("application_id", "prediction_id"))
+]
+
+
 class ReportedOutcome(BaseModel):
     """What became of the loan behind a prediction, named by prediction_id or by application_id."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"oneOf": _ONE_NAME})
 
     prediction_id: Text | None = None
     application_id: Text | None = None
-    observed_at: date = Field(description="The day the outcome is known to hold for, ISO 8601.")
-    bad: Literal[0, 1] = Field(description="1 for a default as the portfolio defines it, 0 for none.")
+    observed_at: Annotated[date, BeforeValidator(written_day)] = Field(
+        description="The day the outcome is known to hold for, ISO 8601."
+    )
+    bad: Annotated[Literal[0, 1], BeforeValidator(zero_or_one)] = Field(
+        description="1 for a default as the portfolio defines it, 0 for none."
+    )
 
     @model_validator(mode="after")
     def _names_one(self) -> ReportedOutcome:

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from fastapi import FastAPI, Header, HTTPException, Query, Request
 from fastapi.responses import PlainTextResponse
 from fastapi.routing import APIRoute
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from creditrisk.errors import LogError
@@ -30,12 +30,12 @@ from creditrisk.serving.answers import (
     Prediction,
     ReportedOutcome,
 )
-from creditrisk.serving.contract import application_model, example_application
+from creditrisk.serving.contract import application_model, example_application, written_out
 from creditrisk.serving.desk import Desk
 from creditrisk.serving.log import PredictionLog
 from creditrisk.serving.metrics import CONTENT_TYPE, Metrics
 from creditrisk.serving.models import Models
-from creditrisk.serving.predict import KEY_LENGTH, MOST_APPLICATIONS, REQUESTED, Predict
+from creditrisk.serving.predict import KEY_LENGTH, KEY_PATTERN, MOST_APPLICATIONS, REQUESTED, Predict
 from creditrisk.serving.problems import BodyLimit, Mistakes, Problem, explain_problems
 from creditrisk.serving.records import DecisionRecord, OutcomeRecord
 
@@ -45,8 +45,9 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="At most so many element
 BeforeId = Annotated[
     int | None, Query(ge=1, le=2**63 - 1, description="Only elements before this id: the last one of a page.")
 ]
-Since = Annotated[AwareDatetime | None, Query(description="Only from this moment on, ISO 8601 with time zone.")]
-Until = Annotated[AwareDatetime | None, Query(description="Only before this moment, ISO 8601 with time zone.")]
+Moment = Annotated[AwareDatetime, BeforeValidator(written_out)]
+Since = Annotated[Moment | None, Query(description="Only from this moment on, ISO 8601 with time zone.")]
+Until = Annotated[Moment | None, Query(description="Only before this moment, ISO 8601 with time zone.")]
 Named = Annotated[str | None, Query(max_length=200)]
 
 
@@ -78,7 +79,7 @@ def create_app(
     )
     app.state.direct = {}
     app.add_middleware(BodyLimit, most=most_bytes)
-    explain_problems(app, book)
+    explain_problems(app)
     no_log = {503: {"model": Problem, "description": "The prediction log is not available"}}
     refused = {422: {"model": Mistakes, "description": "The request is wrong; the answer says where"}}
     too_long = {413: {"model": Problem, "description": f"More than {most_bytes:,} bytes"}}
@@ -120,7 +121,12 @@ def create_app(
         ] = "production",
         idempotency_key: Annotated[
             str | None,
-            Header(max_length=KEY_LENGTH, description="Sent again with it, a request is answered as before."),
+            Header(
+                min_length=1,
+                max_length=KEY_LENGTH,
+                pattern=KEY_PATTERN,
+                description="Sent again with it, a request is answered as before.",
+            ),
         ] = None,
     ) -> Prediction | list[Prediction]: ...
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from typing import Annotated, Any, Literal
 
@@ -16,12 +18,22 @@ from pydantic import (
     Field,
     Strict,
     StringConstraints,
+    WithJsonSchema,
     create_model,
 )
 
 from creditrisk.data.portfolio import UTMOST, Column, Portfolio, parse_portfolio
 
 ID_LENGTH = 200
+STORABLE = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"
+"""Texts that are not blank and hold no NUL character, as JSON Schema says it; `storable` is what holds."""
+
+
+_ID_SCHEMA = {
+    "anyOf": [{"type": "string", "minLength": 1, "maxLength": ID_LENGTH, "pattern": STORABLE}, {"type": "integer"}]
+}
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_WRITTEN_OUT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]", re.ASCII)
 
 
 def application_model(book: Portfolio) -> type[BaseModel]:
@@ -45,6 +57,7 @@ def _model(text: str, source: str) -> type[BaseModel]:
                 StringConstraints(strip_whitespace=True, min_length=1, max_length=ID_LENGTH),
                 BeforeValidator(_id_text),
                 AfterValidator(storable),
+                WithJsonSchema(_ID_SCHEMA),
             ]
             | None,
             Field(default=None, validation_alias=names, description=about),
@@ -158,6 +171,27 @@ def storable(text: str) -> str:
     if "\0" in text:
         raise ValueError("holds a NUL character, which no database stores")
     return text
+
+
+def written_out(moment: Any) -> Any:
+    """The moment, unless it is a bare number, which would be read as seconds since 1970. Raises ValueError."""
+    if isinstance(moment, str) and not _WRITTEN_OUT.match(moment):
+        raise ValueError("must be a date and a time with time zone, as in 2026-01-31T12:00:00Z")
+    return moment
+
+
+def written_day(day: Any) -> Any:
+    """The day, unless it is a number or holds a time. Raises ValueError."""
+    if isinstance(day, date) or (isinstance(day, str) and _DAY.fullmatch(day)):
+        return day
+    raise ValueError("must be a day, as in 2026-01-31")
+
+
+def zero_or_one(value: Any) -> Any:
+    """The value, unless it is a boolean, which Python takes for a number. Raises ValueError."""
+    if isinstance(value, bool):
+        raise ValueError("must be 0 or 1")
+    return value
 
 
 def _level_of(column: Column):

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 from anyio import to_thread
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
+from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from creditrisk.errors import ArtifactError, LogError
@@ -37,6 +38,7 @@ REQUESTED = ("production", "shadow", "what_if", "backfill")
 """What a request may be for; only production counts towards drift checks."""
 MOST_APPLICATIONS = 1_000
 KEY_LENGTH = 200
+KEY_PATTERN = "^[ -~]*[!-~][ -~]*$"
 OTHER_INPUTS = "this application_id was scored before, with other inputs; this is the stored prediction of those"
 FAULT = "the service has failed at this request; nothing was answered that is not logged"
 _JSON_HEADER = (b"content-type", b"application/json")
@@ -61,6 +63,8 @@ class Predict:
             content = await self._answer(scope, await self._body(receive))
         except Refused as refused:
             await _respond(send, refused.status, to_json({"detail": refused.detail}), refused.headers)
+        except HTTPException:  # of the framework's middleware, which answers it
+            raise
         except Exception as error:  # a fault of ours; its message may quote an application, which no log file may hold
             logger.error("POST /predict failed: %s", type(error).__name__)
             await _respond(send, 500, to_json({"detail": FAULT}))
@@ -238,8 +242,8 @@ def _headers(headers: list[tuple[bytes, bytes]]) -> tuple[bool, str | None]:
             )
         elif name == b"idempotency-key":
             key = value.decode("latin-1").strip()
-            if not 1 <= len(key) <= KEY_LENGTH or not key.isprintable():
-                words = f"Idempotency-Key must be 1 to {KEY_LENGTH} printable characters"
+            if not 1 <= len(key) <= KEY_LENGTH or not (key.isascii() and key.isprintable()):
+                words = f"Idempotency-Key must be 1 to {KEY_LENGTH} printable ASCII characters"
                 raise Refused(422, [mistake(("header", "Idempotency-Key"), words, "string_pattern_mismatch")])
     return is_json, key
 

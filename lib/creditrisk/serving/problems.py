@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -99,17 +100,20 @@ def mistake(where: Sequence[str], message: str, kind: str) -> dict:
     return {"loc": list(where), "msg": message, "type": kind}
 
 
-def explain_problems(app: FastAPI, book: Portfolio) -> None:
+def explain_problems(app: FastAPI) -> None:
     """Have `app` answer mistakes, unknown addresses and an absent log in words."""
 
     async def mistaken(request: Request, error: RequestValidationError) -> JSONResponse:
         sent_as = request.headers.get("content-type", "").lower()
         is_json = sent_as.startswith("application/") and "json" in sent_as
-        return JSONResponse({"detail": mistakes_in_words(error.errors(), book, is_json)}, 422)
+        return JSONResponse({"detail": mistakes_in_words(error.errors(), None, is_json)}, 422)
 
     async def refused(request: Request, error: StarletteHTTPException) -> JSONResponse:
         detail = IN_WORDS.get(error.status_code, error.detail)
-        return JSONResponse({"detail": detail}, error.status_code, error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == 405:  # the framework names the methods of one route, an address may have several
+            headers["Allow"] = ", ".join(sorted(_methods(app, request.url.path)))
+        return JSONResponse({"detail": detail}, error.status_code, headers)
 
     async def no_log(request: Request, error: LogError) -> JSONResponse:
         logger.warning("%s %s was not answered: %s", request.method, request.url.path, error)
@@ -127,12 +131,26 @@ def explain_problems(app: FastAPI, book: Portfolio) -> None:
     app.add_exception_handler(LogError, no_log)
 
 
-def mistakes_in_words(errors: Sequence[Mapping[str, Any]], book: Portfolio, is_json: bool) -> list[dict]:
-    """Validation errors as {loc, msg, type}, the first ones; `is_json` tells whether the body came as JSON."""
+def _methods(app: FastAPI, path: str) -> set[str]:
+    """What an address can be asked; its routes have no parameters in their paths."""
+    routes = (route for route in app.routes if getattr(route, "path", "") == path)
+    return set().union(*(route.methods for route in routes))
+
+
+def mistakes_in_words(errors: Sequence[Mapping[str, Any]], book: Portfolio | None, is_json: bool) -> list[dict]:
+    """Validation errors as {loc, msg, type}, the first ones; `is_json` tells whether the body came as JSON.
+
+    `book` is that of an application; None for other bodies.
+    """
     found = []
     for error in errors[:MOST_MISTAKES]:
         where, *path = error["loc"]
-        message = _of_body(error, book, path, is_json) if where == "body" else _of_query(error, path)
+        if where != "body":
+            message = _of_query(error, path)
+        elif book is None:
+            message = _of_report(error, path, is_json)
+        else:
+            message = _of_body(error, book, path, is_json)
         loc = [where, *(_shown(part) for part in path)]
         found.append({"loc": loc, "msg": message, "type": error["type"]})
     if len(errors) > MOST_MISTAKES:
@@ -142,8 +160,27 @@ def mistakes_in_words(errors: Sequence[Mapping[str, Any]], book: Portfolio, is_j
 
 
 def _of_query(error: Mapping[str, Any], path: list) -> str:
-    message = error["msg"].replace("Input should be", "must be", 1)
+    message = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be", 1)
     return f"{_shown(path[0]) if path else 'the query'} {message}"
+
+
+def _of_report(error: Mapping[str, Any], path: list, is_json: bool) -> str:
+    """What is wrong with a body that is no application: reported outcomes, an override."""
+    kind = error["type"]
+    if kind == "json_invalid":
+        return f"the body is not valid JSON: {error['ctx']['error']} at character {path[0]}"
+    if not path and kind == "missing":
+        return "the body is empty; GET /openapi.json says what it holds"
+    if not is_json:
+        return "send the body as JSON, with the header Content-Type: application/json"
+    place = f"element {path[0] + 1}: " if path and isinstance(path[0], int) else ""
+    name = next((str(_shown(part)) for part in path if isinstance(part, str)), "")
+    if kind == "missing":
+        return f"{place}{name} is missing"
+    if kind == "extra_forbidden":
+        return f"{place}{name} is an unknown field"
+    message = re.sub("^[A-Z][a-z]+ should", "must", error["msg"].removeprefix("Value error, "))
+    return f"{place}{name} {message}" if name else f"{place or 'the body '}{message}"
 
 
 def _of_body(error: Mapping[str, Any], book: Portfolio, path: list, is_json: bool) -> str:

@@ -29,7 +29,8 @@ def add_log_commands(commands: Any) -> None:
     command.add_argument("--model", metavar="VERSION", help="only predictions of this version, as in v2")
     command.add_argument("--by", default="", metavar="NAME", help=BY)
     command = _command(log, "purge", "delete old predictions that no legal hold keeps", _purge)
-    command.add_argument("--older-than", required=True, metavar="AGE", help="days, as in 400d")
+    age = "days, as in 400d; CREDITRISK_LOG_MINIMUM_DAYS at least"
+    command.add_argument("--older-than", required=True, metavar="AGE", help=age)
     command.add_argument("--by", required=True, metavar="NAME", help="who does it; on record")
     command.add_argument("--dry-run", action="store_true", help="count only, delete nothing")
     command = _command(log, "hold", "keep predictions from being purged", _hold)

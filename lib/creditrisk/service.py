@@ -44,7 +44,8 @@ def create() -> ASGIApp:
         log.close()
         raise
     sys.setswitchinterval(SWITCH_SECONDS)
-    checks = CheckWorker(log, model_finder(models, chosen.artifacts_dir), on_check=metrics.drift_check)
+    finder = model_finder(models, chosen.artifacts_dir)
+    checks = CheckWorker(log, finder, on_check=metrics.drift_check, made=lambda: app.state.desk.made)
     watch = Watch(models)
 
     @asynccontextmanager
@@ -59,7 +60,8 @@ def create() -> ASGIApp:
             log.close()
 
     app = create_app(models, log, on_due=checks.wake, lifespan=lifespan, metrics=metrics)
-    return Measured(guarded(app, chosen), metrics)
+    paths = {path for route in app.routes if (path := getattr(route, "path", ""))}
+    return Measured(guarded(app, chosen), metrics, paths)
 
 
 def guarded(app: FastAPI, chosen: Settings) -> ASGIApp:

@@ -193,8 +193,8 @@ def test_unknown_addresses_and_methods_are_refused_as_json(client, method, addre
     [
         ("limit=0", "limit must be greater than or equal to 1"),
         ("limit=1001", "limit must be less than or equal to 1000"),
-        ("limit=many", "limit must be a valid integer"),
-        ("limit=1e2", "limit must be a valid integer"),
+        ("limit=many", "limit must be a whole number"),
+        ("limit=1e2", "limit must be a whole number"),
         ("before_id=0", "before_id must be greater than or equal to 1"),
         ("before_id=9223372036854775808", "before_id must be less than or equal to 9223372036854775807"),
     ],

@@ -20,6 +20,7 @@ from creditrisk.serving.log import PredictionLog, migrate
 from creditrisk.serving.model import load_model, save_models
 from creditrisk.serving.models import Models, Served
 from creditrisk.serving.policy import parse_policies
+from creditrisk.serving.predict import OTHER_INPUTS
 from creditrisk.settings import reload_settings
 
 POLICIES = """
@@ -34,6 +35,7 @@ version = "far away"
 effective = 2999-01-01
 approve_below = 0.01
 """
+REPLAYED = "Idempotent-Replayed"
 
 
 def post(served, body, path: str = "/predict", **headers):
@@ -106,6 +108,36 @@ def test_only_production_counts_towards_the_hundreds(serve, champion, applicatio
     assert due == [1]
     only = served.client.get("/logs", params={"purpose": purpose, "limit": 1000}).json()
     assert len(only) == 50 and {row["purpose"] for row in only} == {purpose}
+
+
+@pytest.mark.parametrize("first", ["production", "what_if"])
+def test_a_what_if_never_stands_for_the_prediction_an_applicant_gets(served, applications, first):
+    one = applications[0] | {"application_id": "A-1"}
+    if_only = one | {"age": 60 if one["age"] != 60 else 61}
+    asked = {"production": (one, "/predict"), "what_if": (if_only, "/predict?purpose=what_if")}
+    second = "what_if" if first == "production" else "production"
+    answers = {purpose: post(served, *asked[purpose]) for purpose in (first, second)}
+    assert not any(REPLAYED in answer.headers for answer in answers.values())
+    assert {row["purpose"]: row["inputs"]["age"] for row in served.rows()} == {
+        "production": one["age"], "what_if": if_only["age"]
+    }  # fmt: skip
+    for purpose, answer in answers.items():
+        again = post(served, *asked[purpose])
+        assert again.json() == answer.json() and again.headers[REPLAYED] == "true"
+    assert len(served.rows()) == 2
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+def test_an_application_that_was_scored_with_other_inputs_is_answered_as_it_was_and_told_so(
+    served, applications, as_list
+):
+    one = applications[0] | {"application_id": "A-1"}
+    other = one | {"age": 60 if one["age"] != 60 else 61}
+    sent = post(served, [one, other]).json() if as_list else [served.predict(one).json(), served.predict(other).json()]
+    made, repeated = sent
+    assert repeated["default_probability"] == made["default_probability"]
+    assert OTHER_INPUTS in repeated["warnings"] and OTHER_INPUTS not in made["warnings"]
+    assert len(served.rows()) == 1
 
 
 def test_an_unknown_purpose_is_refused(served, applications):
@@ -237,6 +269,22 @@ def behind_keys(trained, tmp_path, monkeypatch):
         yield client, right, gone
     monkeypatch.undo()
     reload_settings()
+
+
+def test_requests_are_counted_by_endpoint_whoever_answers_them(behind_keys, applications):
+    client, right, _ = behind_keys
+    client.get("/health")
+    client.post("/predict", json=applications[0], headers=bearer(right))
+    client.post("/predict", json=applications[0])
+    client.get("/nothing", headers=bearer(right))
+    families = {
+        one.name: one for one in text_string_to_metric_families(client.get("/metrics", headers=bearer(right)).text)
+    }
+    found = {
+        (sample.labels["path"], sample.labels["status"]): sample.value
+        for sample in families["creditrisk_requests"].samples
+    }
+    assert found == {("/health", "200"): 1, ("/predict", "200"): 1, ("/predict", "401"): 1, ("unmatched", "404"): 1}
 
 
 def test_without_a_key_in_force_everything_but_health_is_401_and_all_the_same(behind_keys, applications):

@@ -207,6 +207,29 @@ def test_the_worker_runs_what_falls_due_when_it_is_woken(log, models):
     assert not worker._thread.is_alive()
 
 
+@pytest.mark.parametrize("busy", [True, False])
+def test_the_worker_leaves_the_time_to_predictions_while_there_are_any(log, models, busy):
+    ticks = iter(range(10**6))
+    worker = CheckWorker(log, lambda check: models["v2"], every=0.4, made=lambda: next(ticks) if busy else 0)
+    begun = time.monotonic()
+    worker._after_check("ok", seconds=5.0)
+    waited = time.monotonic() - begun
+    assert (waited >= 0.4) if busy else (waited < 0.3), "a check costs nobody anything when nobody asks"
+
+
+def test_a_check_whose_worker_died_is_run_by_another_when_its_lease_is_over(log, models):
+    predict(log, models["v2"], PERIOD)
+    assert log.claim_check("dead", lease_seconds=0.5) is not None
+    worker = CheckWorker(log, lambda check: models["v2"], every=0.05, lease_seconds=0.5)
+    worker.start()
+    try:
+        time.sleep(0.2)
+        assert log.reports() == [], "not while it may still be at work"
+        assert until(lambda: len(log.reports()) == 1)
+    finally:
+        worker.stop()
+
+
 def test_the_worker_outlives_a_log_that_is_away(log, models, monkeypatch, caplog):
     claim, asked = log.claim_check, []
 

@@ -889,6 +889,28 @@ def test_an_outcome_is_stored_once_and_the_newest_counts(log):
     assert [row["id"] for row in log.outcomes(before_id=newest["id"])] == [first["id"]]
 
 
+def test_an_outcome_that_contradicts_another_of_the_same_day_is_told_apart_from_one_that_does_not(log):
+    one, other = record(application_id="A-1"), record(V2, application_id="A-1")
+    log.append([one, other])
+
+    def report(bad: int, seen: datetime, **of: str) -> str:
+        (result,) = log.add_outcomes([OutcomeRecord(bad, seen, **(of or {"prediction_id": one.prediction_id}))])
+        return result.status
+
+    later = JUNE + timedelta(days=1)
+    assert [report(0, JUNE), report(0, JUNE), report(1, later)] == ["stored", "duplicate", "stored"]
+    assert report(1, JUNE) == "corrected", "another verdict on the same day"
+    assert report(0, JUNE) == "superseded", "known, but it no longer counts"
+    assert report(1, JUNE) == "duplicate"
+    assert [row["bad"] for row in log.outcomes(prediction_id=one.prediction_id, current=True)] == [1]
+    assert report(0, later) == "corrected" and report(0, later + timedelta(days=1)) == "stored"
+    # Of an application: stored for one prediction, a correction for the other
+    assert report(0, JUNE, application_id="A-1") == "stored"
+    assert report(1, JUNE, application_id="A-1") == "corrected"
+    both = [OutcomeRecord(bad, later + timedelta(days=5), prediction_id=other.prediction_id) for bad in (1, 0, 1)]
+    assert [result.status for result in log.add_outcomes(both)] == ["stored", "corrected", "superseded"]
+
+
 def test_an_outcome_of_an_application_belongs_to_all_its_predictions_but_what_ifs(log):
     made = [record(application_id="A-1"), record(V2, "shadow", application_id="A-1")]
     log.append([*made, record(application_id="A-1", purpose="what_if"), record(application_id="A-2")])

@@ -272,11 +272,30 @@ def test_a_table_of_parquet_or_csv_holds_the_same(log, tmp_path):
                 assert (json.loads(cells[name]) if cells[name] else None) == value
             elif name == "created_at":
                 assert datetime.fromisoformat(cells[name]) == value
+            elif value == "=1+1":
+                assert cells[name] == "'=1+1"  # no formula
             else:
                 assert cells[name] == ("" if value is None else str(value))
             assert told == value, name
     assert [one["bad"] for one in json.loads(parquet[0]["outcomes"])] == [1, 0]
     assert json.loads(table[1]["decisions"])[0]["decided_by"] == "J. Doe"
+
+
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", '=HYPERLINK("http://x","y")', "=a\nb"]
+)
+def test_no_text_becomes_a_formula_in_a_spreadsheet_and_only_there_is_it_changed(log, tmp_path, text):
+    log.append([aged(1, application_id=text, caller=f" {text}", run="'tis", points=-5, pd=1e-05)])
+    for suffix in ("csv", "jsonl", "parquet"):
+        export(log, tmp_path / f"out.{suffix}", by="me")
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
+        (cells,) = csv.DictReader(file)
+    assert cells["application_id"] == f"'{text}"
+    assert (cells["points"], cells["pd"]) == ("-5", "1e-05"), "numbers stay numbers"
+    assert (cells["caller"], cells["run"]) == (f" {text}", "'tis"), "as do texts that are no formulas"
+    assert not any(value and value[0] in "=+@\t\r\n" for value in cells.values())
+    told = json.loads((tmp_path / "out.jsonl").read_text("utf-8"))
+    assert told["application_id"] == text == pq.read_table(tmp_path / "out.parquet").to_pylist()[0]["application_id"]
 
 
 def test_an_export_is_of_a_time_and_a_model(log, tmp_path):

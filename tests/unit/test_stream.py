@@ -505,6 +505,21 @@ def test_long_ids_of_whole_numbers_with_gaps_keep_their_digits(models, tmp_path)
     assert totals.duplicates == 0 and kept[:9].tolist() == [str(2**60 + i) for i in range(9)]
 
 
+@pytest.mark.parametrize("row", [3, 9])
+def test_ids_that_have_lost_digits_as_floating_point_numbers_stop_the_file(models, tmp_path, row):
+    ids = pd.Series([float(i) for i in range(10)])
+    ids[row - 1] = 2.0**60
+    frame = make_applications(10).assign(application_id=ids)
+    for score in (
+        lambda: score_stream(
+            models["v2"], written(frame, tmp_path / "in.parquet"), str(tmp_path / "out.csv"), chunk_rows=4
+        ),
+        lambda: tables.check_applications(frame, models["v2"].portfolio, "in.parquet"),
+    ):
+        with pytest.raises(DataError, match=rf"in.parquet, column '\w+': 1152921504606846976 in row {row} .*lost"):
+            score()
+
+
 def test_only_rows_that_look_wrong_are_looked_at_closely(models, tmp_path, monkeypatch):
     seen = []
 

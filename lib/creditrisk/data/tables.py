@@ -207,9 +207,13 @@ class _Rejections:
         return found.sort_values(["table", "row"], kind="stable", ignore_index=True)
 
 
+EXACT = 2.0**53
+"""From here on, floating-point numbers skip whole ones."""
+
+
 def _text(value) -> str | None:
     """One value as text; None where it is missing. 7.0 is 7: a column of numbers with gaps comes as floats."""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
         return str(int(value))
     return None if np.ndim(value) == 0 and pd.isna(value) else str(value)
 
@@ -220,6 +224,16 @@ def _texts(values: pd.Series) -> pd.Series:
         values = values.astype("object").map(_text, na_action="ignore")
     text = values.astype("str").str.strip()
     return text.where(text != "")
+
+
+def id_texts(values: pd.Series, file: str, first_row: int = 1) -> pd.Series:
+    """Ids or keys as text. Raises DataError for those that came as numbers which cannot tell neighbours apart."""
+    if pd.api.types.is_float_dtype(values.dtype) and len(long := np.flatnonzero((values.abs() >= EXACT).fillna(False))):
+        raise DataError(
+            f"{file}, column {values.name!r}: {values.iloc[long[0]]:.0f} in row {first_row + int(long[0])} came as a "
+            "floating-point number, which has lost its last digits; store ids as text or as whole numbers"
+        )
+    return _texts(values)
 
 
 def _rename(frame: pd.DataFrame, wanted: Mapping[str, Column], file: str) -> pd.DataFrame:
@@ -285,7 +299,8 @@ def _normalise(
 ) -> tuple[pd.DataFrame, pd.Series]:
     """Columns in their declared types. Returns the frame and bool (n,): rows without an unreadable cell."""
     out, good = {}, pd.Series(True, index=frame.index)
-    keys = _texts(frame[key]) if key and key in frame.columns else pd.Series([None] * len(frame), index=frame.index)
+    nothing = pd.Series([None] * len(frame), index=frame.index)
+    keys = id_texts(frame[key], file) if key and key in frame.columns else nothing
     for name, column in wanted.items():
         if name not in frame.columns:
             continue
@@ -296,7 +311,7 @@ def _normalise(
         elif column.kind == "date":
             out[name], reasons = _dates(frame[name])
         else:
-            out[name], reasons = _texts(frame[name]), np.full(len(frame), "")
+            out[name], reasons = id_texts(frame[name], file), np.full(len(frame), "")
         wrong = reasons != ""
         filled = int((out[name].notna() | wrong).sum())
         if column.kind != "category" and wrong.sum() > 0.5 * filled:
@@ -631,7 +646,7 @@ def check_applications(frame: pd.DataFrame, book: Portfolio, file: str) -> Appli
     needed = {name: column for name, column in book.inputs.items() if column.role == "input" and name not in derivable}
     _require_columns(frame, needed, file, given, f"; the model is for {book.title}")
     id_name = book.application_id if book.application_id in frame.columns else ""
-    ids = _texts(frame[id_name]) if id_name else None
+    ids = id_texts(frame[id_name], file) if id_name else None
 
     rejects = _Rejections()
     typed, readable = _normalise(frame, wanted, file, file, id_name, rejects)

@@ -18,6 +18,9 @@ from creditrisk.serving.model import ModelData
 
 logger = logging.getLogger(__name__)
 
+LEASE_SECONDS = 60.0
+"""So long a check is its worker's own; it takes some milliseconds."""
+
 
 def check_rows(data: ModelData, rows: list[dict]) -> DriftReport:
     """Compare the logged features of some predictions with the baseline of the model that made them."""
@@ -42,8 +45,10 @@ def report_record(report: DriftReport, rows: list[dict] | None = None) -> Report
     )
 
 
-SHARE_OF_TIME = 19
-"""After a check the worker waits so many times as long as it took: it uses a twentieth of the time at most."""
+SHARE_OF_TIME = 59
+"""While predictions are being made, the worker waits after a check so many times as long as it took ..."""
+QUIET_SECONDS = 0.05
+"""... and goes on as soon as none has been made for so long."""
 
 
 def run_due_checks(
@@ -51,6 +56,7 @@ def run_due_checks(
     model_of: Callable[[Check], ModelData],
     owner: str,
     after_check: Callable[[str, float], None] | None = None,
+    lease_seconds: float = LEASE_SECONDS,
 ) -> int:
     """Run every scheduled check that is due and that nobody else has, once; returns how many were stored.
 
@@ -59,7 +65,7 @@ def run_due_checks(
     called with the verdict, or "failed", and the seconds that it took.
     """
     done = 0
-    while (check := log.claim_check(owner)) is not None:
+    while (check := log.claim_check(owner, lease_seconds=lease_seconds)) is not None:
         begun, result = time.perf_counter(), "failed"
         try:
             rows = log.rows_of_check(check)
@@ -87,7 +93,11 @@ def _cause(error: Exception) -> str:
 
 
 class CheckWorker:
-    """Runs scheduled drift checks in a thread of its own, off the request path."""
+    """Runs scheduled drift checks in a thread of its own, off the request path, and out of its way.
+
+    `made` counts the predictions or batches made by this process: while it grows, checks take a sixtieth of the time.
+    A check whose worker has died is handed out again after `lease_seconds`.
+    """
 
     def __init__(
         self,
@@ -95,8 +105,11 @@ class CheckWorker:
         model_of: Callable[[Check], ModelData],
         every: float = 1.0,
         on_check: Callable[[str], None] | None = None,
+        made: Callable[[], int] = lambda: 0,
+        lease_seconds: float = LEASE_SECONDS,
     ) -> None:
         self._log, self._model_of, self._every, self._on_check = log, model_of, every, on_check
+        self._made, self._lease_seconds = made, lease_seconds
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
         self._wake, self._stop = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="drift-checks", daemon=True)
@@ -117,13 +130,17 @@ class CheckWorker:
         """Leave most of the time to those who ask for predictions: under load, checks may come a little later."""
         if self._on_check is not None:
             self._on_check(result)
-        self._stop.wait(min(SHARE_OF_TIME * seconds, self._every))
+        end = time.monotonic() + min(SHARE_OF_TIME * seconds, self._every)
+        while (left := end - time.monotonic()) > 0:
+            made = self._made()
+            if self._stop.wait(min(left, QUIET_SECONDS)) or self._made() == made:
+                return
 
     def _run(self) -> None:
         away = False
         while not self._stop.is_set():
             try:
-                run_due_checks(self._log, self._model_of, self._owner, self._after_check)
+                run_due_checks(self._log, self._model_of, self._owner, self._after_check, self._lease_seconds)
                 away = False
             except Exception as error:  # the log may be away for a while; the next round tries again
                 if not away:

@@ -6,12 +6,25 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StringConstraints,
+    TypeAdapter,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from creditrisk.data.portfolio import Column, Portfolio
 from creditrisk.modelling.scorecard import Scorecard
 from creditrisk.serving.contract import STORABLE, storable, wire_name, written_day, zero_or_one
 from creditrisk.serving.model import ModelData
+from creditrisk.serving.records import DECISIONS, OUTCOME_STATUSES
 
 SCORE_NOTE = (
     "Linear in PD, hence not additive: no input has a share of it that could be added to those of others. "
@@ -25,6 +38,16 @@ Text = Annotated[
     AfterValidator(storable),
     Field(json_schema_extra={"pattern": STORABLE}),
 ]
+
+
+def _id_text(value: Any) -> Any:
+    """An application_id as text: /predict takes numbers, too."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+_ID_SCHEMA = {"anyOf": [{"type": "string", "minLength": 1, "maxLength": 200, "pattern": STORABLE}, {"type": "integer"}]}
+ApplicationId = Annotated[Text, BeforeValidator(_id_text), WithJsonSchema(_ID_SCHEMA)]
+MOST_OUTCOMES = 1_000
 
 
 class Reason(BaseModel):
@@ -74,8 +97,9 @@ class LoggedPrediction(BaseModel):
     latency_ms: float | None = Field(description="Milliseconds from the request to the end of scoring.")
 
 
+_NAMES = {"prediction_id": ["string"], "application_id": ["string", "integer"]}
 _ONE_NAME = [
-    {"required": [one], "properties": {one: {"type": "string"}, other: {"type": "null"}}}
+    {"required": [one], "properties": {one: {"type": _NAMES[one]}, other: {"type": "null"}}}
     for one, other in (("prediction_id", "application_id"), ("application_id", "prediction_id"))
 ]
 
@@ -86,7 +110,7 @@ class ReportedOutcome(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"oneOf": _ONE_NAME})
 
     prediction_id: Text | None = None
-    application_id: Text | None = None
+    application_id: ApplicationId | None = None
     observed_at: Annotated[date, BeforeValidator(written_day)] = Field(
         description="The day the outcome is known to hold for, ISO 8601."
     )
@@ -103,10 +127,53 @@ class ReportedOutcome(BaseModel):
         return self
 
 
-class OutcomeStored(BaseModel):
-    """What became of a reported outcome: stored, duplicate, or unknown where there is no such prediction."""
+_ONE = TypeAdapter(ReportedOutcome)
+_SEVERAL = TypeAdapter(Annotated[list[ReportedOutcome], Field(min_length=1, max_length=MOST_OUTCOMES)])
 
-    status: Literal["stored", "duplicate", "unknown"]
+
+def _one_or_several(body: Any) -> ReportedOutcome | list[ReportedOutcome]:
+    """What a body holds. Read as the one or the other, so that a mistake is told of what was meant."""
+    if not isinstance(body, dict | list):
+        raise PydanticCustomError("neither_one_nor_several", "must be an object or a list")
+    return (_SEVERAL if isinstance(body, list) else _ONE).validate_python(body)
+
+
+ReportedOutcomes = Annotated[
+    ReportedOutcome | list[ReportedOutcome],
+    PlainValidator(
+        _one_or_several,
+        json_schema_input_type=ReportedOutcome
+        | Annotated[list[ReportedOutcome], Field(min_length=1, max_length=MOST_OUTCOMES)],
+    ),
+]
+EXAMPLE_OUTCOMES = {
+    "one": {"value": {"application_id": "A-1", "observed_at": "2026-01-31", "bad": 1}},
+    "several": {
+        "value": [
+            {"application_id": "A-1", "observed_at": "2026-01-31", "bad": 1},
+            {"prediction_id": "019c1a2b-3c4d-7e5f-8a9b-0c1d2e3f4a5b", "observed_at": "2026-01-31", "bad": 0},
+        ]
+    },
+}
+EXAMPLE_OVERRIDE = {
+    "prediction_id": "019c1a2b-3c4d-7e5f-8a9b-0c1d2e3f4a5b",
+    "decision": "approve",
+    "reason": "a guarantor has signed",
+    "decided_by": "user-17",
+}
+
+
+class OutcomeStored(BaseModel):
+    """What became of a reported outcome."""
+
+    status: Literal[OUTCOME_STATUSES] = Field(
+        description=(
+            "stored: it is new. corrected: it is new and counts in place of the other verdict that was reported for "
+            "the same day. duplicate: it was reported before. superseded: it was reported before, and the other "
+            "verdict has been reported for the same day since, which counts; to go back, report a later observed_at. "
+            "unknown: the log holds no such prediction, and nothing is stored."
+        )
+    )
     prediction_ids: list[str] = Field(description="The predictions that the outcome belongs to.")
 
 
@@ -116,7 +183,7 @@ class Override(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     prediction_id: Text
-    decision: Literal["approve", "refer", "decline"]
+    decision: Literal[DECISIONS]
     reason: Text = Field(description="Why the policy's decision is overridden.")
     decided_by: Text = Field(description="Who decided: a name or a staff number.")
 

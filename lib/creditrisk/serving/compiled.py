@@ -523,8 +523,8 @@ class ReasonTables:
             values[:, j] = columns[name] if is_number else [nan if v is None or v != v else 0.0 for v in columns[name]]
         may = (values >= self._low) & (values <= self._high)
         above = np.where(may, contributions - self._baseline, -inf)
-        order = np.argsort(-above, axis=1, kind="stable")[:, : self._reasons.most]
-        heaviest = np.take_along_axis(above, order, axis=1)
+        order = (-above).argsort(axis=1, kind="stable")[:, : self._reasons.most]
+        heaviest = above[np.arange(len(above))[:, None], order]
         return [
             [
                 {"feature": features[j], "text": texts[j], "weight": weight}

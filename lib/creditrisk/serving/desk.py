@@ -70,7 +70,7 @@ class Answered:
 
 
 class Desk:
-    """Scores and logs jobs. `on_due` is called after a commit by which a drift check fell due.
+    """Scores and logs jobs. `on_due` is called after a commit by which a drift check fell due; `made` counts batches.
 
     There are two ways. The quick one, for SQLite, whose commit takes a fraction of a millisecond: all jobs that one
     round of the event loop has brought are answered at its end, without a thread that would contend for the
@@ -87,6 +87,7 @@ class Desk:
         self.log, self._on_due, self._on_batch = log, on_due, on_batch
         on_sqlite = log.url.get_backend_name() == "sqlite"
         self._quick = log.impatient(QUICK_SECONDS) if on_sqlite else None
+        self.made = 0
         self._usual = 1.0
         self._gathered: dict[asyncio.AbstractEventLoop, list[Job]] = {}
         self._jobs: deque[Job] = deque()
@@ -193,6 +194,7 @@ class Desk:
                 continue
 
     def _answer(self, jobs: list[Job], log: PredictionLog) -> list[list[Answered]]:
+        self.made += 1
         records = make_records(jobs)
         begun = time.perf_counter()
         appended = log.append(records)
@@ -256,7 +258,7 @@ def make_records(jobs: Sequence[Job]) -> list[PredictionRecord]:
                         purpose=job.purpose,
                         source="api",
                         application_id=application_id,
-                        dedupe_key=None if application_id is None else served.dedupe_key(application_id),
+                        dedupe_key=None if application_id is None else served.dedupe_key(application_id, job.purpose),
                         idempotency_key=job.idempotency_keys[k] if job.idempotency_keys else None,
                         caller=job.caller,
                         latency_ms=latency,

@@ -37,6 +37,7 @@ from creditrisk.serving.database import (
 )
 from creditrisk.serving.records import (
     COLUMNS,
+    OUTCOME_STATUSES,
     PURPOSES,
     TRIGGERS,
     AppendResult,
@@ -420,7 +421,7 @@ class PredictionLog:
     # What came of predictions
 
     def add_outcomes(self, rows: Sequence[OutcomeRecord]) -> list[OutcomeResult]:
-        """Store what became of loans, in one transaction; per row stored, duplicate or unknown.
+        """Store what became of loans, in one transaction; the statuses are those of OutcomeResult.
 
         An outcome of an application is one of each of its predictions but what-ifs. Of several outcomes of a
         prediction the one reported last counts. The same report (observed_at and bad) twice is one row: to go back to
@@ -432,11 +433,16 @@ class PredictionLog:
             stored = self._stored_outcomes(connection, {one for found in owners for one in found})
             results, new = [], []
             for record, found in zip(rows, owners, strict=True):
-                keys = [(one, record.observed_at, int(record.bad)) for one in found]
-                fresh = [key for key in keys if key not in stored]
-                stored.update(fresh)
-                new += [_outcome_row(record, key) for key in fresh]
-                status = "unknown" if not found else "stored" if fresh else "duplicate"
+                statuses = set()
+                for one in found:
+                    verdicts = stored.setdefault((one, record.observed_at), [])
+                    if record.bad in verdicts:
+                        statuses.add("duplicate" if verdicts[-1] == record.bad else "superseded")
+                        continue
+                    statuses.add("corrected" if verdicts else "stored")
+                    verdicts.append(int(record.bad))
+                    new.append(_outcome_row(record, one))
+                status = next((one for one in OUTCOME_STATUSES if one in statuses), "unknown")
                 results.append(OutcomeResult(status, tuple(found)))
             statement = self._insert(OUTCOMES).on_conflict_do_nothing()
             for start in range(0, len(new), CHUNK):
@@ -463,11 +469,15 @@ class PredictionLog:
             for row in rows
         ]
 
-    def _stored_outcomes(self, connection: sa.Connection, prediction_ids: set[str]) -> set[tuple]:
-        table, stored = OUTCOMES.c, set()
+    def _stored_outcomes(
+        self, connection: sa.Connection, prediction_ids: set[str]
+    ) -> dict[tuple[str, datetime], list[int]]:
+        """The verdicts on each prediction and day, in the order of their reports."""
+        table, stored = OUTCOMES.c, {}
         for chunk in _chunks(sorted(prediction_ids)):
-            found = sa.select(table.prediction_id, table.observed_at, table.bad)
-            stored.update(map(tuple, connection.execute(found.where(table.prediction_id.in_(chunk)))))
+            found = sa.select(table.prediction_id, table.observed_at, table.bad).order_by(table.id)
+            for one, observed_at, bad in connection.execute(found.where(table.prediction_id.in_(chunk))):
+                stored.setdefault((one, observed_at), []).append(bad)
         return stored
 
     def add_decision(self, record: DecisionRecord) -> int | None:
@@ -789,13 +799,12 @@ def _between(query: sa.Select, column: sa.Column, since: datetime | None, until:
     return query if until is None else query.where(column < until)
 
 
-def _outcome_row(record: OutcomeRecord, key: tuple[str, datetime, int]) -> dict[str, Any]:
-    prediction_id, observed_at, bad = key
+def _outcome_row(record: OutcomeRecord, prediction_id: str) -> dict[str, Any]:
     return {
         "created_at": now(),
         "prediction_id": prediction_id,
-        "observed_at": observed_at,
-        "bad": bad,
+        "observed_at": record.observed_at,
+        "bad": int(record.bad),
         "source": record.source,
         "caller": record.caller,
     }

@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -262,11 +262,12 @@ def _number(value: float) -> str:
 class Measured:
     """ASGI middleware that counts every request of an application: path template, method, status, seconds.
 
-    A request whose client left before it was answered counts as 499, one that failed without an answer as 500.
+    A request whose client left before it was answered counts as 499, one that failed without an answer as 500. `paths`
+    are those that a request may have had even if no route of the framework has seen it.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self.app, self.metrics = app, metrics
+    def __init__(self, app: ASGIApp, metrics: Metrics, paths: Collection[str] = ()) -> None:
+        self.app, self.metrics, self._paths = app, metrics, frozenset(paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -289,5 +290,8 @@ class Measured:
             raise
         finally:
             route = scope.get("route")
-            path = UNMATCHED if route is None else getattr(route, "path", UNMATCHED)
+            if route is not None:
+                path = getattr(route, "path", UNMATCHED)
+            else:  # answered before the router: by an endpoint itself, or at the door
+                path = scope["path"] if scope["path"] in self._paths else UNMATCHED
             self.metrics.request(scope["method"], path, status, time.perf_counter() - begun)

@@ -46,9 +46,9 @@ class Served:
     def key(self) -> tuple[str, str]:
         return self.data.version, self.data.sha256
 
-    def dedupe_key(self, application_id: str) -> str:
+    def dedupe_key(self, application_id: str, purpose: str) -> str:
         """Under which one application is one prediction of this model."""
-        return dedupe_key(self.data, application_id)
+        return dedupe_key(self.data, application_id, purpose)
 
 
 class Models:

@@ -9,6 +9,7 @@ import json
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -30,24 +31,28 @@ from creditrisk.serving.problems import (
     mistake,
     mistakes_in_words,
     too_long,
+    unknown_parameters,
 )
 
 logger = logging.getLogger(__name__)
 
 REQUESTED = ("production", "shadow", "what_if", "backfill")
 """What a request may be for; only production counts towards drift checks."""
+PARAMETERS = ("model", "purpose")
 MOST_APPLICATIONS = 1_000
 KEY_LENGTH = 200
 KEY_PATTERN = "^[ -~]*[!-~][ -~]*$"
 OTHER_INPUTS = "this application_id was scored before, with other inputs; this is the stored prediction of those"
 FAULT = "the service has failed at this request; nothing was answered that is not logged"
+Headers = tuple[tuple[bytes, bytes], ...]
+_REPEATED = ((b"idempotent-replayed", b"true"),)  # said of an answer that changed nothing; its body is as before
 _JSON_HEADER = (b"content-type", b"application/json")
 
 
 class Refused(Exception):
     """The request gets this status and these details."""
 
-    def __init__(self, status: int, detail: Any, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+    def __init__(self, status: int, detail: Any, headers: Headers = ()) -> None:
         self.status, self.detail, self.headers = status, detail, headers
 
 
@@ -60,7 +65,7 @@ class Predict:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            content = await self._answer(scope, await self._body(receive))
+            content, headers = await self._answer(scope, await self._body(receive))
         except Refused as refused:
             await _respond(send, refused.status, to_json({"detail": refused.detail}), refused.headers)
         except HTTPException:  # of the framework's middleware, which answers it
@@ -69,7 +74,7 @@ class Predict:
             logger.error("POST /predict failed: %s", type(error).__name__)
             await _respond(send, 500, to_json({"detail": FAULT}))
         else:
-            await _respond(send, 200, content)
+            await _respond(send, 200, content, headers)
 
     async def _body(self, receive: Receive) -> bytes:
         message = await receive()
@@ -88,7 +93,7 @@ class Predict:
             raise Refused(413, too_long(self._most_bytes), ((b"connection", b"close"),))
         return body
 
-    async def _answer(self, scope: Scope, body: bytes) -> bytes:
+    async def _answer(self, scope: Scope, body: bytes) -> tuple[bytes, Headers]:
         name, purpose = _query(scope["query_string"])
         is_json, key = _headers(scope["headers"])
         served = await self._served(name)
@@ -114,7 +119,8 @@ class Predict:
         for answer in answers:
             self._on_answer(answer)
         told = [prediction(answer, inputs[k], served) for k, answer in enumerate(answers)]
-        return to_json(told if is_list else told[0])
+        repeated = all(answer.stored is not None for answer in answers)
+        return to_json(told if is_list else told[0]), _REPEATED if repeated else ()
 
     async def _served(self, name: str | None) -> Served:
         try:
@@ -177,43 +183,49 @@ class Predict:
 
 def prediction(answer: Answered, inputs: dict[str, Any], served: Served) -> dict[str, Any]:
     """What is answered of one application: its row in the log, in words for clients."""
-    record, row = answer.record, answer.stored
-    warnings = served.soft_limits.warnings(inputs)
-    if row is None:
-        row = {name: getattr(record, name) for name in _ANSWERED}
-    else:
-        before = {name: value for name, value in (row["inputs"] or {}).items() if value is not None}
-        warnings = served.soft_limits.warnings(before)
-        if not answer.same_inputs:
-            if answer.found_by == "idempotency_key":
-                reused = "this Idempotency-Key was used before, for another application; send a new one"
-                raise Refused(422, [mistake(("header", "Idempotency-Key"), reused, "idempotency_key_reused")])
-            warnings = [*warnings, OTHER_INPUTS]
-        if row["grade"] is None:
-            row = row | {"grade": record.grade}  # logged before grades were; the same model, so its scale
+    made, stored = answer.record, answer.stored
+    if stored is None:
+        return {
+            "prediction_id": made.prediction_id,
+            "default_probability": made.pd,
+            "credit_score": made.score,
+            "points": made.points,
+            "rating": made.rating,
+            "timestamp": moment(made.created_at),
+            "grade": made.grade,
+            "decision": made.decision,
+            "policy": made.policy,
+            "reasons": made.reasons or [],
+            "model_version": made.model_version,
+            "warnings": served.soft_limits.warnings(inputs),
+        }
+    before = {name: value for name, value in (stored["inputs"] or {}).items() if value is not None}
+    warnings = served.soft_limits.warnings(before)
+    if not answer.same_inputs:
+        if answer.found_by == "idempotency_key":
+            reused = "this Idempotency-Key was used before, for another application; send a new one"
+            raise Refused(422, [mistake(("header", "Idempotency-Key"), reused, "idempotency_key_reused")])
+        warnings = [*warnings, OTHER_INPUTS]
     return {
-        "prediction_id": row["prediction_id"],
-        "default_probability": row["pd"],
-        "credit_score": row["score"],
-        "points": row["points"],
-        "rating": row["rating"],
-        "timestamp": moment(row["created_at"]),
-        "grade": row["grade"],
-        "decision": row["decision"],
-        "policy": row["policy"],
-        "reasons": row["reasons"] or [],
-        "model_version": row["model_version"],
+        "prediction_id": stored["prediction_id"],
+        "default_probability": stored["pd"],
+        "credit_score": stored["score"],
+        "points": stored["points"],
+        "rating": stored["rating"],
+        "timestamp": moment(stored["created_at"]),
+        "grade": made.grade if stored["grade"] is None else stored["grade"],  # one logged before grades were
+        "decision": stored["decision"],
+        "policy": stored["policy"],
+        "reasons": stored["reasons"] or [],
+        "model_version": stored["model_version"],
         "warnings": warnings,
     }
 
 
-_ANSWERED = (
-    "prediction_id", "pd", "score", "points", "rating", "created_at", "grade", "decision", "policy", "reasons",
-    "model_version",
-)  # fmt: skip
 _RETRY = ((b"retry-after", str(RETRY_SECONDS).encode()),)
 
 
+@lru_cache(256)  # one batch, one moment
 def moment(at: datetime) -> str:
     """A moment as answers have it: ISO 8601, UTC."""
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
@@ -223,7 +235,10 @@ def _query(query: bytes) -> tuple[str | None, str]:
     """The model and the purpose that a query asks for."""
     if not query:
         return None, "production"
-    asked = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    if wrong := unknown_parameters((name for name, _ in pairs), PARAMETERS):
+        raise Refused(422, wrong)
+    asked = dict(pairs)
     purpose = asked.get("purpose", "production")
     if purpose not in REQUESTED:
         words = f"purpose must be one of {', '.join(REQUESTED)}"
@@ -256,7 +271,7 @@ def _keys(key: str | None, caller: str | None, count: int, is_list: bool) -> lis
     return [f"{whose}#{k}" for k in range(count)] if is_list else [whose]
 
 
-async def _respond(send: Send, status: int, body: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+async def _respond(send: Send, status: int, body: bytes, headers: Headers = ()) -> None:
     length = (b"content-length", str(len(body)).encode())
     await send({"type": "http.response.start", "status": status, "headers": [_JSON_HEADER, length, *headers]})
     await send({"type": "http.response.body", "body": body})

@@ -15,7 +15,9 @@ from creditrisk.errors import LogError
 PURPOSES = ("production", "file", "what_if", "shadow", "backfill")
 SOURCES = ("api", "page", "file")
 TRIGGERS = ("automatic", "file", "notebook")
+VERDICTS = ("ok", "drift", "insufficient data")  # of a drift report
 DECISIONS = ("approve", "refer", "decline")
+OUTCOME_STATUSES = ("corrected", "stored", "superseded", "duplicate", "unknown")
 LARGEST = 2**31 - 1  # of an INTEGER column
 
 
@@ -181,7 +183,12 @@ class OutcomeRecord:
 
 @dataclass(frozen=True)
 class OutcomeResult:
-    """What became of one reported outcome: `status` stored, duplicate or unknown; the predictions it belongs to."""
+    """What became of one reported outcome, and the predictions it belongs to.
+
+    `status`: stored; corrected, when it is stored in place of the other verdict on the same day; duplicate, known
+    already; superseded, known already but replaced since by the other verdict on the same day; unknown, when there is
+    no such prediction. Of several predictions, the first of OUTCOME_STATUSES that holds for one.
+    """
 
     status: str
     prediction_ids: tuple[str, ...] = ()

@@ -78,8 +78,9 @@ def export(
     """Write predictions with their outcomes and decisions to a .jsonl, .csv or .parquet file, oldest first.
 
     All columns, as of the moment the export begins; `since` and `until` (not included) are times of prediction. JSON is
-    nested in .jsonl and text in the others. Memory stays bounded. The file appears when it is whole, readable by its
-    owner only. Raises LogError for a name that is taken or of no known format, and when it cannot be written.
+    nested in .jsonl and text in the others. In .csv an apostrophe stands before a text that a spreadsheet would take
+    for a formula; the others hold what was logged. Memory stays bounded. The file appears when it is whole, readable
+    by its owner only. Raises LogError for a name that is taken or of no known format, and when it cannot be written.
     """
     path, by = Path(out), said("by", by)
     if path.suffix.lower() not in FORMATS:
@@ -159,6 +160,14 @@ def _texts(row: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def _no_formula(value: Any) -> Any:
+    """The value, a text that a spreadsheet would compute with an apostrophe before it. Clients choose some of them."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
 class _Csv:
     def __init__(self, file: io.BufferedWriter) -> None:
         self._text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
@@ -168,7 +177,7 @@ class _Csv:
     def write(self, page: Sequence[dict[str, Any]]) -> None:
         for row in page:
             row["created_at"] = row["created_at"].isoformat()
-            self._table.writerow(_texts(row).values())
+            self._table.writerow(map(_no_formula, _texts(row).values()))
 
     def close(self) -> None:
         self._text.detach()

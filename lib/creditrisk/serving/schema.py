@@ -69,8 +69,9 @@ PREDICTIONS = sa.Table(
     sa.Column("policy", sa.Text),
     sa.Column("idempotency_key", sa.Text),
     sa.Index("ix_predictions_created_at", "created_at", "id"),
-    sa.Index("ix_predictions_model_sequence", "model_version", "model_sha256", "sequence"),
-    sa.Index("ix_predictions_model_id", "model_version", "model_sha256", "id"),
+    # Without the model's hash: a version has hardly more than one, and short entries are what a transaction costs.
+    sa.Index("ix_predictions_version_sequence", "model_version", "sequence"),
+    sa.Index("ix_predictions_version_id", "model_version", "id"),
     sa.Index("ix_predictions_purpose", "purpose", "id"),
     sa.Index("ix_predictions_rating", "rating", "id"),
     _present("ix_predictions_decision", "decision", "id"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -27,10 +28,29 @@ class Scored:
 
     def features_of(self, row: int) -> dict:
         """The features of one row as plain values, missing as None."""
-        return {name: _value(values[row]) for name, values in self.features.items()}
+        return {name: values[row] for name, values in self._plain_features.items()}
+
+    def result_of(self, row: int) -> dict:
+        """PD, score, rating, grade, points and reasons of one row as plain values, by their names in the log."""
+        return {name: values[row] for name, values in self._plain_results.items()}
+
+    @cached_property
+    def _plain_features(self) -> dict[str, list]:
+        return {name: _plain(values) for name, values in self.features.items()}
+
+    @cached_property
+    def _plain_results(self) -> dict[str, list]:
+        nothing = [None] * len(self)
+        return {
+            "pd": self.pd.tolist(),
+            "score": self.score.tolist(),
+            "rating": self.rating.tolist(),
+            "grade": nothing if self.grade is None else self.grade.tolist(),
+            "points": nothing if self.points is None else self.points.tolist(),
+            "reasons": self.reasons,
+        }
 
 
-def _value(value):
-    if value is None or value != value:
-        return None
-    return float(value) if isinstance(value, np.floating) else value
+def _plain(values: np.ndarray) -> list:
+    """Values as Python has them, None for missing ones."""
+    return [None if value != value else value for value in values.tolist()]

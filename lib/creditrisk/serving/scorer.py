@@ -48,19 +48,19 @@ class Scorer:
             source=source,
             inputs=inputs,
             features=scored.features_of(row),
-            pd=float(scored.pd[row]),
-            score=int(scored.score[row]),
-            rating=str(scored.rating[row]),
-            grade=None if scored.grade is None else str(scored.grade[row]),
-            points=None if scored.points is None else int(scored.points[row]),
-            reasons=scored.reasons[row],
+            **scored.result_of(row),
             **more,
         )
 
 
-def dedupe_key(data: ModelData, application_id: str) -> str:
-    """The key under which one application is one prediction of one model, however often it is sent."""
-    return f"app:{data.version}:{data.sha256[:16]}:{application_id}"
+def dedupe_key(data: ModelData, application_id: str, purpose: str = "production") -> str:
+    """The key under which one application is one prediction of a model, however often it is sent.
+
+    Scored files count as production here. What is not meant in earnest has keys of its own purpose, so that a what-if
+    never stands for the prediction that an applicant gets, nor the other way around.
+    """
+    meant = "app" if purpose in ("production", "file") else f"app-{purpose}"
+    return f"{meant}:{data.version}:{data.sha256[:16]}:{application_id}"
 
 
 def file_records(

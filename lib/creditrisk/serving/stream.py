@@ -413,11 +413,13 @@ class _Levels:
 # --- Application ids --------------------------------------------------------------------------------------------------
 
 
-def _id_texts(array: pa.ChunkedArray) -> pa.Array:
-    """Ids as text; missing where they are missing or empty."""
+def _id_texts(table: pa.Table, column: str, file: str, before: int) -> pa.Array:
+    """Ids as text; missing where they are missing or empty. `before` rows of the file came before these."""
+    array = table.column(column)
     if pa.types.is_integer(array.type):  # as floats, which gaps make of them in pandas, long ones would lose digits
         return pc.cast(array, pa.large_string()).combine_chunks()
-    texts = pa.array(tables._texts(array.to_pandas()), type=pa.large_string(), from_pandas=True)
+    plain = tables.id_texts(array.to_pandas().rename(column), file, before + 1)
+    texts = pa.array(plain, type=pa.large_string(), from_pandas=True)
     return texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
 
 
@@ -453,8 +455,10 @@ class _Duplicates:
     """Application ids that stand in a file more than once, and in which accepted row each stood first."""
 
     def __init__(self, reader: _Reader, column: str, rows: int) -> None:
-        chunks = reader.chunks([column], rows)
-        hashes = [_hashes(_id_texts(table.column(column)).drop_null()) for table, _ in chunks]
+        hashes, before = [], 0
+        for table, _ in reader.chunks([column], rows):
+            hashes.append(_hashes(_id_texts(table, column, reader.name, before).drop_null()))
+            before += len(table)
         every = np.concatenate(hashes) if hashes else np.empty(0, dtype=np.uint64)
         hashes.clear()
         every.sort()
@@ -561,7 +565,7 @@ class _Checker:
                 columns[name] = none
         found = [columns[name].suspicious(column) for name, column in self._limits.items()]
         suspicious = [one for one in found if one is not None]
-        ids = _id_texts(table.column(self._id)) if self._id else None
+        ids = _id_texts(table, self._id, self._file, before) if self._id else None
         fine, rejected = np.ones(n, dtype=bool), _nothing_rejected()
         if suspicious:
             fine, rejected = self._look_closer(table, columns, np.logical_or.reduce(suspicious), ids, before)

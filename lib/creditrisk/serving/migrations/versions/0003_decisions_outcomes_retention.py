@@ -1,7 +1,8 @@
 """Decisions, outcomes, idempotency keys and retention; a drift check that failed waits before it is tried again.
 
 Predictions made before have no caller, latency, decision or policy: nobody knows them any more. The index by time gets
-the id behind it, so that a purge and an export walk through equal times in one order.
+the id behind it, so that a purge and an export walk through equal times in one order. Those by model lose the model's
+hash: it hardly narrows anything that the version has not, and was most of what a transaction had to write.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ def upgrade() -> None:
     op.add_column("drift_checks", sa.Column("not_before", MOMENT))
     op.drop_index("ix_predictions_created_at", table_name="predictions")
     op.create_index("ix_predictions_created_at", "predictions", ["created_at", "id"])
+    for name in ("sequence", "id"):
+        op.drop_index(f"ix_predictions_model_{name}", table_name="predictions")
+        op.create_index(f"ix_predictions_version_{name}", "predictions", ["model_version", name])
     op.create_index("ix_predictions_purpose", "predictions", ["purpose", "id"])
     op.create_index("ix_predictions_rating", "predictions", ["rating", "id"])
     _present("ix_predictions_decision", ["decision", "id"])
@@ -107,6 +111,9 @@ def downgrade() -> None:
     op.drop_index("uq_predictions_idempotency_key", table_name="predictions")
     op.drop_index("ix_predictions_created_at", table_name="predictions")
     op.create_index("ix_predictions_created_at", "predictions", ["created_at"])
+    for name in ("sequence", "id"):
+        op.drop_index(f"ix_predictions_version_{name}", table_name="predictions")
+        op.create_index(f"ix_predictions_model_{name}", "predictions", ["model_version", "model_sha256", name])
     op.drop_column("drift_checks", "not_before")
     for name, _ in reversed(ADDED):
         op.drop_column("predictions", name)

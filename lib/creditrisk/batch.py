@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import fsspec
 import pandas as pd
 
+from creditrisk.data import tables
 from creditrisk.data.portfolio import Portfolio
 from creditrisk.data.sample import make_applications
 from creditrisk.data.source import EMBEDDED
-from creditrisk.data.tables import Applications, check_applications, read_file
+from creditrisk.data.tables import Applications, Book, check_applications, read_file
 from creditrisk.errors import DataError, LogError
 from creditrisk.monitoring.checks import check_features, report_record
 from creditrisk.monitoring.drift import DriftReport
 from creditrisk.runs import RunFolder
 from creditrisk.serving.log import PredictionLog, ReportRecord, migrate
 from creditrisk.serving.model import ModelData
+from creditrisk.serving.policy import Policies, Policy, load_policies
 from creditrisk.serving.scored import Scored
 from creditrisk.serving.scorer import Scorer, file_records
+from creditrisk.serving.stream import BEFORE_OTHERWISE, log_states
 from creditrisk.settings import settings
 
 
@@ -35,11 +39,23 @@ class Delivered:
 
 @dataclass(frozen=True)
 class Logged:
-    """What logging a file did: predictions added, predictions already there, and the check of the file."""
+    """What logging a file did: predictions added, predictions already there, and the check of the file.
+
+    By scored row: `prediction_ids`, under which the log holds its prediction, and `states`, how it came there: ADDED
+    now, BEFORE, or BEFORE_OTHERWISE, of other inputs than those of the row. `policy` is what decided.
+    """
 
     new: int
     known: int
     report: DriftReport
+    prediction_ids: tuple[str, ...]
+    states: tuple[str, ...]
+    policy: Policy
+
+    @property
+    def changed(self) -> int:
+        """Predictions already there that were made of other inputs than those of the row."""
+        return self.states.count(BEFORE_OTHERWISE)
 
 
 @dataclass(frozen=True)
@@ -86,18 +102,75 @@ def write_scored(table: pd.DataFrame, output: str, run: RunFolder) -> Path:
     return target
 
 
-def log_file(scorer: Scorer, checked: Applications, scored: Scored, run: str, file_sha256: str) -> Logged:
-    """Log a scored file in one transaction and check it once, as a whole, against the model's baseline."""
+def stop_if_too_many_rejected(checked: Applications | Book, book: Portfolio, run: RunFolder) -> None:
+    """Raise DataError when more rows are rejected than the portfolio's `max_reject_share` allows.
+
+    The message names the whole path of the run's rejected rows, which are there already.
+    """
+    where = str(run.file("rejected.parquet").resolve())
+    tables.stop_if_too_many_rejected(checked.rejected, checked.rejected_rows, checked.received, book, where)
+
+
+def rejections_in_words(book: Book) -> str:
+    """How many rules were broken by how many rows; the table of rejections counts the former."""
+    broken, rows = len(book.rejected), book.rejected_rows
+    if not broken:
+        return "No row was rejected."
+    rules, them = "rule" if broken == 1 else "rules", "row" if rows == 1 else "rows"
+    told = f"{broken:,} {rules} broken by {rows:,} rejected {them} of {book.portfolio.base}."
+    return told if broken == rows else f"{told} Counts below are of broken rules: one row may break several."
+
+
+def policy_in_force(data: ModelData) -> Policy:
+    """The policy that decides now: of the policy file of the settings, else the model's own cut-off.
+
+    Raises ParameterError when the file cannot be read, or when none of its policies is in force.
+    """
+    file = settings().policy_file
+    policies = load_policies(file) if file else Policies.of_model(data)
+    return policies.in_force(datetime.now(UTC), data.portfolio.name)
+
+
+def log_file(
+    scorer: Scorer, checked: Applications, scored: Scored, run: str, file_sha256: str, policy: Policy | None = None
+) -> Logged:
+    """Log a scored file in one transaction and check it once, as a whole, against the model's baseline.
+
+    Predictions are logged with the decision of `policy`, by default the one in force.
+    """
+    policy = policy or policy_in_force(scorer.data)
+    decisions = policy.decide(scored.pd)
+    records = [
+        replace(record, decision=str(decision), policy=policy.version)
+        for record, decision in zip(
+            file_records(scorer, checked, scored, run=run, file_sha256=file_sha256), decisions, strict=True
+        )
+    ]
     report = check_features(scorer.data, scored.features)
     log = open_log()
     try:
-        added = log.append(file_records(scorer, checked, scored, run=run, file_sha256=file_sha256))
+        added = log.append(records)
         if len(scored):
             _store(log, scorer.data, "file", f"file-{file_sha256[:16]}", report_record(report))
     finally:
         log.close()
     new = sum(added.inserted)
-    return Logged(new, len(added.inserted) - new, report)
+    return Logged(new, len(added.inserted) - new, report, tuple(added.prediction_ids), tuple(log_states(added)), policy)
+
+
+def with_decisions(table: pd.DataFrame, scored: Scored, policy: Policy, logged: Logged | None = None) -> pd.DataFrame:
+    """A scored table with the policy's decision on each row beside its figures, before the reasons.
+
+    Columns: decision, policy; and for a logged file prediction_id, under which the log holds the prediction, and
+    logged: "added" now; "before", when this model had scored the application already; or "before, other inputs", when
+    it had scored it with others: the log's prediction, which stands, is then not the one in the file.
+    """
+    more = {"decision": policy.decide(scored.pd), "policy": [policy.version] * len(table)}
+    if logged is not None:
+        more |= {"prediction_id": list(logged.prediction_ids), "logged": list(logged.states)}
+    at = next((i for i, name in enumerate(table.columns) if name.startswith("reason_")), len(table.columns))
+    columns = pd.DataFrame(more, index=table.index).astype("object")
+    return pd.concat([table.iloc[:, :at], columns, table.iloc[:, at:]], axis=1)
 
 
 def current_window(data: ModelData, window: int, path: str) -> Window:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,7 @@ from creditrisk.errors import CreditRiskError, ParameterError, is_about_input
 from creditrisk.key_commands import add_key_commands
 from creditrisk.log_commands import add_log_commands
 from creditrisk.params import NOTEBOOK_PARAMS, describe_params
-from creditrisk.settings import reload_settings, settings, shown_path
+from creditrisk.settings import Settings, reload_settings, settings, shown_path
 from creditrisk.stream_commands import add_stream_commands
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 TRACEBACK_LINES = 25
 INTERRUPTED = 130  # what shells expect after Ctrl-C
+UNREAD = 141  # what shells expect of a program that writes where nobody reads
 
 WHAT = {
     "train": "train models on a book of loans and write them to artifacts/",
@@ -41,8 +44,19 @@ WHAT = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
-    Returns the exit status: 0 done, 1 the run failed (replay: differs), 2 wrong input or refused, 130 interrupted.
+    Returns the exit status: 0 done, 1 the run failed (replay: differs), 2 wrong input or refused, 130 interrupted,
+    141 when nobody reads the output any more.
     """
+    try:
+        status = _main(argv)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `creditrisk runs | head`: the reader has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left must not fail when Python ends
+        return UNREAD
+    return status
+
+
+def _main(argv: Sequence[str] | None) -> int:
     try:
         arguments = _parser().parse_args(argv)
     except SystemExit as wanted:  # --help, or a usage error that argparse has explained
@@ -50,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _check_settings()
         return arguments.command(arguments)
+    except BrokenPipeError:
+        raise
     except (CreditRiskError, OSError) as problem:
         for line in str(problem).splitlines():
             print(f"error: {line}", file=sys.stderr)
@@ -145,7 +161,8 @@ def _add_promote(commands: Any) -> None:
 
 def _add_replay(commands: Any) -> None:
     command = _command(commands, "replay", "make a logged prediction again, and hold it against the log", _replay)
-    command.add_argument("prediction_id", metavar="PREDICTION_ID", help="as answered by /predict and listed by /logs")
+    which = "prediction_id (answered by /predict; listed by /logs, on the page and in scored files) or application_id"
+    command.add_argument("prediction_id", metavar="ID", help=which)
     command.add_argument("--database", default="", metavar="URL", help="prediction log (default: the settings')")
     command.add_argument("--artifacts", default="", metavar="FOLDER", help=ARTIFACTS)
     command.add_argument("--twin", action="store_true", help="read the model from its JSON twin, not from its file")
@@ -272,7 +289,8 @@ def _models(arguments: argparse.Namespace) -> int:
     if manifest["promotions"]:
         rows = [("promoted", "at", "by", "before", "forced", "sha256", "reason")]
         for one in manifest["promotions"]:
-            forced = f"yes, against {len(one['overridden'])}" if one["forced"] else "no"
+            stood = len(one["overridden"])
+            forced = f"yes, over {stood} objection{'' if stood == 1 else 's'}" if one["forced"] else "no"
             told = (one["version"], _moment(one["at"]), one["by"], one["before"] or "-", forced, one["sha256"][:12])
             rows.append((*told, one["reason"] or "-"))
         print("", *_aligned(rows), sep="\n")
@@ -342,7 +360,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from creditrisk.serving.access import keys_from, require_keys_or_loopback
     from creditrisk.serving.log import migrate
     from creditrisk.serving.model import load_model
-    from creditrisk.serving.policy import load_policies
+    from creditrisk.serving.policy import Policies, load_policies
 
     given = {
         "SERVE_MODEL": arguments.model, "SERVE_HOST": arguments.host, "ARTIFACTS": arguments.artifacts,
@@ -353,14 +371,17 @@ def _serve(arguments: argparse.Namespace) -> int:
     # What is wrong is said here, once, and not by every worker.
     who = require_keys_or_loopback(arguments.host, keys_from(chosen.keys_file, chosen.keys))
     model = load_model(arguments.model, chosen.artifacts_dir)
-    if chosen.policy_file:
-        load_policies(chosen.policy_file)
+    policies = load_policies(chosen.policy_file) if chosen.policy_file else Policies.of_model(model)
+    policy = policies.in_force(datetime.now(UTC), model.portfolio.name)
+    limit = _rate_in_words(chosen, arguments.workers)
     url = chosen.log_url
+    is_new = url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists()
     migrate(url)  # once, here: workers that start together must not race for it
     _require_free(arguments.host, arguments.port)
     address = f"http://{_for_url(arguments.host)}:{arguments.port}"
     named = model.version if arguments.model == model.version else f"{arguments.model} {model.version}"
-    print(f"serving {named} at {address}, logging to {without_password(url)}; {who}", flush=True)
+    said = (f"keys: {who}", str(policy), limit, f"log: {without_password(url)}{' (a new one)' * is_new}")
+    print(f"serving {named} at {address}", *said, sep="\n  ", flush=True)
     with tempfile.TemporaryDirectory(prefix="creditrisk-") as folder:
         if arguments.workers > 1:
             os.environ["CREDITRISK_METRICS_FOLDER"] = folder
@@ -376,6 +397,19 @@ def _serve(arguments: argparse.Namespace) -> int:
             ws="none",
         )
     return 0
+
+
+def _rate_in_words(chosen: Settings, workers: int) -> str:
+    """The rate limit of the settings. Raises ParameterError when it can be none."""
+    from creditrisk.serving.access import RateLimit
+
+    if not chosen.rate_limit:
+        return "no rate limit"
+    burst = chosen.rate_burst or max(1, math.ceil(chosen.rate_limit))
+    RateLimit(chosen.rate_limit, burst)
+    whose = "key" if chosen.keys_file or chosen.keys.strip() else "address"
+    each = f", in each of {workers} workers" if workers > 1 else ""
+    return f"rate limit: {chosen.rate_limit:g} requests a second of each {whose}, {burst:,} at once{each}"
 
 
 def _require_free(host: str, port: int) -> None:

@@ -239,7 +239,7 @@ class ValidateParams(RunParams):
 
     model: Name = Field("champion", description="Model version (v1, v2) or alias (champion, challenger) to validate.")
     artifacts: Folder = Field("", description="Folder that holds the models; empty takes the one from the settings.")
-    against: Text = Field("", description="Version or alias to compare with; empty takes another one of the folder.")
+    against: Text = Field("", description="Version or alias to compare with; empty takes one of the same training run.")
     data: Folder = Field("", description="Where the tables of the training run are; empty: as recorded with the model.")
     rows: Whole = Field(0, ge=0, description="Loans in the embedded book; 0: as recorded with the model, else 50000.")
     as_of: Day = Field("", description="Date (ISO) at which the training run read outcomes; empty: as recorded.")

@@ -23,7 +23,14 @@ from creditrisk.modelling.gates import TOO_FEW, Gate, release_gate
 from creditrisk.modelling.inference import auc_difference, z_of
 from creditrisk.modelling.metrics import EDGE, auc
 from creditrisk.modelling.train import Split, split_book
-from creditrisk.modelling.validation import fingerprint, not_comparable, rebuilt, recorded, seen_before
+from creditrisk.modelling.validation import (
+    fingerprint,
+    not_comparable,
+    other_version,
+    rebuilt,
+    recorded,
+    seen_before,
+)
 from creditrisk.serving.model import CHAMPION, ModelData, load_model, read_manifest, resolve, set_champion
 
 AUC_MARGIN = 0.005
@@ -178,6 +185,33 @@ def promote(
     done = replace(done, overridden=tuple(against), notes=tuple(notes), evidence=evidence)
     aliases = set_champion(done.to_dict(), artifacts)
     return replace(done, warnings=_mirrored(done, candidate, aliases, manifest) if mirror else ())
+
+
+def version_to_compare(model: ModelData, wanted: str = "", artifacts: str = "") -> tuple[ModelData | None, str]:
+    """The version to hold a model against on its test rows, and why there is none, or why that one may know them.
+
+    It is the one `wanted`, version or alias, else one of the same training run: the champion or challenger where it is
+    of that run, else another. Raises ArtifactError when the one wanted is not there or cannot be loaded.
+    """
+    manifest, passed = read_manifest(artifacts), []
+    while name := other_version(model.version, wanted, manifest):
+        try:
+            other = load_model(name, artifacts)
+            why_not = not_comparable(model.training, other.training)
+        except ArtifactError:
+            if wanted:
+                raise
+            why_not = "it cannot be loaded"
+        if wanted or not why_not:
+            return other, why_not
+        passed.append(name)
+        manifest = manifest | {
+            "aliases": {alias: version for alias, version in manifest["aliases"].items() if version != name},
+            "models": {version: one for version, one in manifest["models"].items() if version != name},
+        }
+    if not passed:
+        return None, "there is no other version"
+    return None, f"no other version of the same training run can be loaded; {', '.join(passed)} may know these rows"
 
 
 def _login() -> str:
@@ -363,13 +397,12 @@ def _test_rows(candidate: ModelData, champion: ModelData, as_of: str) -> Rows:
             f"those that would judge it: {problem}"
         ) from None
     known = _known(frame, developed, book)
-    left = f"without {int(known.sum()):,} that {champion.version} was trained on"
-    return _both_classes(f"{what}, {left}", frame, bad, ~known)
+    return _both_classes(f"{what}{_left_out({champion.version: known})}", frame, bad, ~known)
 
 
 def _fresh_rows(candidate: ModelData, champion: ModelData, sample: Book) -> Rows:
     """The rows of a new sample that neither model was trained on, as far as that can be known."""
-    new, notes, left = np.ones(len(sample.bad), dtype=bool), [], []
+    new, notes, seen = np.ones(len(sample.bad), dtype=bool), [], {}
     for model in (candidate, champion):
         try:
             known = _known(sample.frame, _trained_on(model), sample)
@@ -377,9 +410,18 @@ def _fresh_rows(candidate: ModelData, champion: ModelData, sample: Book) -> Rows
             notes.append(f"whether {model.version} was trained on some of these loans is not known: {problem}")
             continue
         new &= ~known
-        left.append(f"{int(known.sum()):,} that {model.version} was trained on")
-    what = f"a new sample{', without ' + ' and '.join(left) if left else ''}"
-    return _both_classes(what, sample.frame, sample.bad, new, tuple(notes))
+        seen[model.version] = known
+    return _both_classes(f"a new sample{_left_out(seen)}", sample.frame, sample.bad, new, tuple(notes))
+
+
+def _left_out(seen: Mapping[str, np.ndarray]) -> str:
+    """In words, which rows are left out, because a model was trained on them; bool (n,) by version."""
+    if not seen:
+        return ""
+    left = [f"{int(rows.sum()):,} that {version} was trained on" for version, rows in seen.items() if rows.any()]
+    if left:
+        return f", without {' and '.join(left)}"
+    return f", none of which {' or '.join(seen)} was trained on"
 
 
 def _known(frame: pd.DataFrame, developed: pd.DataFrame, book: Book) -> np.ndarray:

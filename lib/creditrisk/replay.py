@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from creditrisk.data.portfolio import Portfolio
@@ -29,7 +29,8 @@ class Replay:
     """A prediction as logged and as made again: RESULTS by name, reasons as [(feature, text)].
 
     `difference` is that of the PDs, `tolerance` what is allowed. `differs` names what is not the same, in words, and
-    `unknown` what the log does not hold. `inputs` are as logged.
+    `unknown` what the log does not hold. `inputs` are as logged. `chosen` says which prediction of an
+    application it is.
     """
 
     prediction_id: str
@@ -44,6 +45,7 @@ class Replay:
     unknown: tuple[str, ...]
     inputs: dict[str, Any]
     twin: bool = False
+    chosen: str = ""
 
     @property
     def agrees(self) -> bool:
@@ -53,10 +55,11 @@ class Replay:
     def lines(self, *, show_inputs: bool = False) -> list[str]:
         """In words, as lines; the applicant's inputs only when asked for."""
         source = "from its twin" if self.twin else "from its file"
-        told = [f"prediction {self.prediction_id} of {self.created_at}"]
+        told = [self.chosen] if self.chosen else []
+        told += [f"prediction {self.prediction_id} of {self.created_at}"]
         told += [f"model {self.model_version}, SHA-256 {self.model_sha256[:12]}..., {source}"]
         if show_inputs:
-            told += [f"input {name} = {value}" for name, value in self.inputs.items()]
+            told += [f"input {name} = {_input(value)}" for name, value in self.inputs.items()]
         rows = [("", "logged", "replayed")]
         for name in RESULTS[:-1]:
             rows.append((name, *(_shown(one[name]) for one in (self.logged, self.replayed))))
@@ -74,29 +77,56 @@ def _shown(value: Any) -> str:
     return "-" if value is None else repr(value) if isinstance(value, float) else str(value)
 
 
+def _input(value: Any) -> str:
+    """A whole number as people write it, all digits of any other."""
+    whole = isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer()
+    return f"{value:,.0f}" if whole else str(value)
+
+
 def _reason(reasons: list | None, i: int) -> str:
     return f"{reasons[i][0]}: {reasons[i][1]}" if reasons and i < len(reasons) else "-"
 
 
-def replay(prediction_id: str, database: str = "", artifacts: str = "", *, twin: bool = False) -> Replay:
+def replay(asked: str, database: str = "", artifacts: str = "", *, twin: bool = False) -> Replay:
     """Score the inputs of a logged prediction anew with the model that made it, and compare.
 
-    `database` is the log's URL and `artifacts` the folder of the models, else those of the settings. With `twin` the
-    model is read from its JSON twin. Raises LogError when the log holds no such prediction, or none of its inputs, and
-    ArtifactError when the model is not there, was altered, or does not reproduce its test vectors.
+    `asked` is its prediction_id, or an application_id: its newest production prediction is then taken, or where it has
+    none the newest of any other purpose; `chosen` of the result says which. `database` is the log's URL and `artifacts`
+    the folder of the models, else those of the settings. With `twin` the model is read from its JSON twin. Raises
+    LogError when the log holds no such prediction, or none of its inputs, and ArtifactError when the model is not
+    there, was altered, or does not reproduce its test vectors.
     """
     log = PredictionLog(database or settings().log_url)
     try:
         log.check_schema()
-        row = log.prediction(prediction_id)
+        row, chosen = log.prediction(asked), ""
+        if row is None:
+            row, chosen = _newest_of(log, asked)
     finally:
         log.close()
     if row is None:
-        raise LogError(f"the log holds no prediction {prediction_id!r}; look at --database and at the id")
+        raise LogError(
+            f"the log holds no prediction {asked!r}, and none of an application of that id; look at --database and at "
+            "the id"
+        )
     if row["inputs"] is None:
-        raise LogError(f"prediction {prediction_id}: its inputs are not in the log, so it cannot be made again")
+        raise LogError(f"prediction {row['prediction_id']}: its inputs are not in the log, so it cannot be made again")
     load = load_exact_twin if twin else load_exact
-    return compare(row, load(row["model_version"], row["model_sha256"], artifacts), twin=twin)
+    done = compare(row, load(row["model_version"], row["model_sha256"], artifacts), twin=twin)
+    return replace(done, chosen=chosen)
+
+
+def _newest_of(log: PredictionLog, application_id: str) -> tuple[dict[str, Any] | None, str]:
+    """The prediction of an application to look at, and in words which one that is; None without any."""
+    for purpose in ("production", None):
+        found = log.predictions(limit=2, purpose=purpose, application_id=application_id)
+        if found:
+            only = "the only" if len(found) == 1 else "the newest"
+            kind = found[0]["purpose"].replace("_", " ")
+            which = "prediction" if purpose is None else "production prediction"
+            more = f", of purpose {kind}; it has no production prediction" if purpose is None else ""
+            return found[0], f"application {application_id}: {only} {which} of it is taken{more}"
+    return None, ""
 
 
 def compare(row: Mapping[str, Any], model: ModelData, *, twin: bool = False) -> Replay:

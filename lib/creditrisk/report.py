@@ -93,7 +93,7 @@ blockquote { margin: 1rem 0; padding: 0.1rem 1rem; border-left: 4px solid var(--
   h1, h2, h3, h4, .text_cell { break-after: avoid; }
   img, svg, tr, .output_png, .output_svg { break-inside: avoid; }
   table { font-size: 8.5pt; }
-  th, td { padding: 0.2rem 0.4rem; }
+  th, td { padding: 0.2rem 0.3rem; }
   thead { display: table-header-group; }
   .output_area { overflow: visible; }
 }

@@ -36,11 +36,12 @@ def add_stream_commands(commands: Any) -> None:
 
 
 def _score_file(arguments: argparse.Namespace) -> int:
-    from creditrisk.batch import open_log
+    from creditrisk.batch import open_log, policy_in_force
     from creditrisk.serving.model import load_model
     from creditrisk.serving.stream import score_stream
 
     data = load_model(arguments.model, arguments.artifacts)
+    policy = policy_in_force(data)
     run = arguments.run or f"score-file-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     log = open_log() if arguments.log else None
     try:
@@ -54,6 +55,7 @@ def _score_file(arguments: argparse.Namespace) -> int:
                 progress=progress,
                 run=run,
                 totals=arguments.totals,
+                policy=policy,
             )
         report = None if log is None or not totals.scored else store_report(log, data, totals)
     finally:

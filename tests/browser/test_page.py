@@ -83,6 +83,15 @@ def test_a_visitor_scores_corrects_and_saves_an_applicant(visit, site):
     assert (row["prediction_id"], row["application_id"], row["source"]) == (saved, "A-2041", "page")
     assert row["inputs"]["credit_utilization_ratio"] == 97 and row["inputs"]["residence_type"] == "Rented"
 
+    utilisation.fill("96")
+    page.get_by_role("button", name="Save prediction").click()
+    told = page.get_by_role("alert").filter(has_text="this application_id was scored before")
+    expect(told).to_contain_text(f"score {row['score']}, scored on {row['created_at']:%Y-%m-%d at %H:%M} UTC")
+    expect(told).to_contain_text("made of other inputs than those in the form")
+    expect(page.get_by_role("button", name="Not saved: scored before")).to_be_disabled()
+    assert site.log.counts()["predictions"] == rows_before + 1
+    assert page.evaluate(HARD_TO_READ) == []
+
     page.get_by_role("tab", name="Book").click()
     expect(page.locator(".cr-table").get_by_text("A-2041")).to_be_visible()
 
@@ -97,7 +106,9 @@ def test_book_and_monitoring_show_what_was_logged(visit, site):
     newest = site.log.predictions(limit=50)
     expect(page.get_by_label("Newest predictions").locator("tbody tr")).to_have_count(len(newest))
     first = page.get_by_label("Newest predictions").locator("tbody tr").first
-    expect(first).to_contain_text(newest[0]["prediction_id"][:8])
+    expect(first).to_contain_text(newest[0]["prediction_id"])
+    first.locator("code").click()  # all of an id is selected at once, to be copied
+    assert page.evaluate("getSelection().toString().trim()") == newest[0]["prediction_id"]
     expect(first).to_contain_text(newest[0]["rating"])
     assert page.evaluate(HARD_TO_READ) == []
 

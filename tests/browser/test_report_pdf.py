@@ -1,9 +1,10 @@
-"""The validation report as a validation unit files it: on paper, nothing clipped, nothing empty."""
+"""Reports on paper: nothing clipped; the validation report as a validation unit files it, nothing empty."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -35,12 +36,21 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace
     reload_settings()
 
 
-@pytest.mark.parametrize("paper", PAPER)
-def test_the_validation_report_prints_without_a_clipped_table_or_an_empty_chart(browser, report, paper):
+@pytest.fixture(scope="module")
+def training_report(report: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small training run, as `creditrisk train` reports it."""
+    folder = str(tmp_path_factory.mktemp("trained"))
+    outcome = run_notebook("train", {"rows": 2_000, "trials": 1, "artifacts": folder}, progress=False)
+    assert outcome.ok, outcome.error
+    return outcome.folder.file("report.html")
+
+
+def printed(browser, report: Path, paper: str) -> tuple:
+    """A report as it is printed: the page, the height of a sheet, and what is cut off at the edge, as text."""
     width, height = ((side - 2 * MARGIN) * 96 / 25.4 for side in PAPER[paper])
     page = browser.new_page(viewport={"width": int(width), "height": int(height)})
     page.emulate_media(media="print")
-    page.goto(report.page.as_uri())
+    page.goto(report.as_uri())
     edge = page.evaluate("document.documentElement.clientWidth") + 0.5
     wide = page.evaluate(
         """edge => [...document.querySelectorAll('table, pre, img, p, li')]
@@ -48,6 +58,21 @@ def test_the_validation_report_prints_without_a_clipped_table_or_an_empty_chart(
              .map(e => e.innerText || e.alt)""",
         edge,
     )
+    return page, height, wide
+
+
+@pytest.mark.parametrize("paper", PAPER)
+def test_no_table_of_a_training_report_is_cut_off_on_paper(browser, training_report, paper):
+    page, _, wide = printed(browser, training_report, paper)
+    assert wide == []
+    heads = page.locator("th").all_inner_texts()
+    assert {"errors_apart", "std_error", "auc_high", "note"} <= set(heads), "the wide tables are there"
+    page.close()
+
+
+@pytest.mark.parametrize("paper", PAPER)
+def test_the_validation_report_prints_without_a_clipped_table_or_an_empty_chart(browser, report, paper):
+    page, height, wide = printed(browser, report.page, paper)
     assert wide == []
     images = page.evaluate("[...document.images].map(i => [i.alt, i.naturalWidth, i.getBoundingClientRect().height])")
     assert len(images) == 8 and len({alt for alt, _, _ in images}) == len(images)

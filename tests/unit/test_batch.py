@@ -13,18 +13,24 @@ from creditrisk.batch import (
     current_window,
     log_file,
     open_log,
+    policy_in_force,
     read_applications,
+    rejections_in_words,
+    stop_if_too_many_rejected,
     store_window,
+    with_decisions,
     write_scored,
 )
 from creditrisk.data.portfolio import load_portfolio
-from creditrisk.data.sample import make_applications
-from creditrisk.data.tables import check_applications
+from creditrisk.data.sample import make_applications, make_book
+from creditrisk.data.tables import check_applications, prepare_book
 from creditrisk.errors import DataError, LogError
 from creditrisk.monitoring.checks import check_features
 from creditrisk.runs import RunFolder
 from creditrisk.serving.model import ModelData
 from creditrisk.serving.scorer import Scorer, scored_table
+from creditrisk.serving.stream import ADDED, BEFORE, BEFORE_OTHERWISE
+from creditrisk.settings import reload_settings
 from unit.models import RETAIL, published, some_applications
 
 
@@ -122,6 +128,85 @@ def test_points_and_grades_are_in_the_file_and_in_the_log(settings_in, models, t
         assert [row["points"] for row in rows] == table["points"].tolist() == scored.points.tolist()
     else:
         assert {row["points"] for row in rows} == {None} and "points" not in table
+
+
+def test_every_row_of_a_logged_file_names_its_prediction_in_the_log(settings_in, data, tmp_path):
+    frame = make_applications(30)
+    frame.loc[3, "age"] = 7  # rejected: rows of the file and of the table part
+    checked = check_applications(frame, RETAIL, "a file")
+    scored = Scorer(data).score_frame(checked.frame)
+    done = log_file(Scorer(data), checked, scored, "a-run", "f" * 64)
+    table = with_decisions(scored_table(checked, scored), scored, done.policy, done)
+    place = table.columns.get_loc
+    added = list(table.columns[place("grade") + 1 : place("reason_1")])
+    assert added == ["decision", "policy", "prediction_id", "logged"]
+    again = pd.read_csv(write_scored(table, str(tmp_path / "scored.csv"), RunFolder(tmp_path, "score")))
+    log = open_log()
+    try:
+        for _, row in again.iterrows():
+            stored = log.prediction(row["prediction_id"])
+            assert (stored["application_id"], stored["pd"]) == (row["application_id"], row["default_probability"])
+            assert (stored["decision"], stored["policy"]) == (row["decision"], row["policy"])
+            assert row["decision"] == ("approve" if stored["pd"] < data.threshold else "decline")
+    finally:
+        log.close()
+    assert set(again["logged"]) == {ADDED} and set(again["policy"]) == {"model-cut-off"}
+    assert len(again) == 29 and {"approve", "decline"} == set(again["decision"])
+
+
+def test_a_row_that_was_scored_before_is_told_from_one_whose_inputs_have_changed(settings_in, data):
+    frame = make_applications(3)
+    first = logged(data, frame)
+    frame.loc[1, "income"] *= 2
+    second = logged(data, pd.concat([frame, make_applications(4).iloc[3:]]), "e" * 64)
+    assert second.states == (BEFORE, BEFORE_OTHERWISE, BEFORE, ADDED)
+    assert second.prediction_ids[:3] == first.prediction_ids and first.states == (ADDED,) * 3
+    assert (second.new, second.known, second.changed) == (1, 3, 1)
+
+
+def test_a_file_is_decided_by_the_policy_of_the_settings(settings_in, data, tmp_path, monkeypatch):
+    file = tmp_path / "policy.toml"
+    file.write_text('[[policy]]\nversion = "strict"\neffective = 2020-01-01\napprove_below = 0.0\ndecline_from = 1.0\n')
+    monkeypatch.setenv("CREDITRISK_POLICY_FILE", str(file))
+    reload_settings()
+    assert policy_in_force(data).version == "strict"
+    done = logged(data, make_applications(5))
+    log = open_log()
+    try:
+        rows = log.predictions()
+    finally:
+        log.close()
+    assert {(row["decision"], row["policy"]) for row in rows} == {("refer", "strict")}
+    checked = check_applications(make_applications(5), RETAIL, "a file")
+    scored = Scorer(data).score_frame(checked.frame)
+    plain = with_decisions(scored_table(checked, scored), scored, done.policy)
+    assert set(plain["decision"]) == {"refer"} and "prediction_id" not in plain, "a file that was not logged has no ids"
+
+
+def test_too_many_rejected_rows_stop_scoring_and_the_message_says_where_they_are(tmp_path):
+    frame, run = make_applications(20), RunFolder(tmp_path, "score")
+    frame.loc[0, "age"] = 7
+    stop_if_too_many_rejected(check_applications(frame, RETAIL, "a file"), RETAIL, run)  # 5% is allowed
+    frame.loc[1, "age"] = 7
+    with pytest.raises(DataError, match=r"2 of 20 rows are rejected \(10.0%\).*limit of 5%") as told:
+        stop_if_too_many_rejected(check_applications(frame, RETAIL, "a file"), RETAIL, run)
+    assert f"see {tmp_path / 'rejected.parquet'}. The first: table a file, row 1, column age" in str(told.value)
+
+
+def test_a_loan_that_breaks_two_rules_is_one_row_and_two_broken_rules():
+    tables = {name: table.copy() for name, table in make_book(300).tables.items()}
+    clean = prepare_book(tables, RETAIL)
+    assert rejections_in_words(clean) == "No row was rejected." or clean.rejected_rows
+    before, rows = len(clean.rejected), clean.rejected_rows
+    fine = clean.frame["loan_id"].iloc[:2]
+    loans = tables["loans"]
+    loans.loc[loans["loan_id"] == fine.iloc[0], ["loan_tenure_months", "loan_amount"]] = [0, -1]
+    loans.loc[loans["loan_id"] == fine.iloc[1], "loan_tenure_months"] = 0
+    book = prepare_book(tables, RETAIL)
+    told = rejections_in_words(book)
+    assert book.rejected_rows == rows + 2 and len(book.rejected) >= before + 3
+    assert told.startswith(f"{len(book.rejected)} rules broken by {book.rejected_rows} rejected rows of loans.")
+    assert told.endswith("one row may break several.")
 
 
 def test_a_longer_file_adds_what_is_new(settings_in, data, models):

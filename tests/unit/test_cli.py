@@ -220,7 +220,11 @@ def test_models_lists_versions_and_promotions(models, home, capfd):
     capfd.readouterr()
     assert main(["models", "--artifacts", str(home / "artifacts")]) == 0
     last = capfd.readouterr().out.splitlines()[-1]
-    assert last.startswith("v1 ") and "A. Analyst  v2      yes, against 1" in last and "points are asked for" in last
+    assert (
+        last.startswith("v1 ")
+        and "A. Analyst  v2      yes, over 1 objection" in last
+        and "points are asked for" in last
+    )
     assert main(["models", "--json"]) == 0
     told = json.loads(capfd.readouterr().out)
     assert {one["version"]: one["aliases"] for one in told["models"]} == {"v1": ["champion"], "v2": ["challenger"]}
@@ -265,7 +269,7 @@ def test_promote_takes_a_sample_and_the_day_its_outcomes_were_read(models, home,
     assert main(["promote", "v1", "--as-of", "yesterday", *sample]) == 2
     assert "as_of is 'yesterday', which is not a date" in capfd.readouterr().err
     assert main(["promote", "v1", "--as-of", "2030-01-01", *sample]) == 0
-    assert "judged on a new sample, without 0 that v1 was trained on and 0 that v2" in capfd.readouterr().out
+    assert "judged on a new sample, none of which v1 or v2 was trained on: " in capfd.readouterr().out
 
 
 @pytest.fixture
@@ -315,6 +319,14 @@ def test_replay_exits_2_without_the_prediction_or_its_model(logged, home, capfd)
     assert "model v1 with SHA-256" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("argv", [["models", "--json"], ["models"], ["runs", "--json"]])
+def test_a_reader_that_has_enough_ends_the_command_without_a_trace(models, argv):
+    program = [sys.executable, "-m", "creditrisk.cli", *argv]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        running.stdout.close()  # as head does
+        assert running.stderr.read() == b"" and running.wait(timeout=60) == 141
+
+
 # ------------------------------------------------------------------------------------ sample and servers
 
 
@@ -333,6 +345,9 @@ def test_sample_writes_the_tables_and_prints_bad_rate_and_oracle_auc(home, capfd
 @pytest.fixture
 def served(monkeypatch):
     """uvicorn and the log's migration, replaced by a record of how they were called."""
+    for name in ("SERVE_MODEL", "SERVE_HOST", "ARTIFACTS", "DATABASE_URL", "KEYS_FILE", "METRICS_FOLDER"):
+        monkeypatch.setenv(f"CREDITRISK_{name}", "")  # what the command sets for its workers ends with the test
+        monkeypatch.delenv(f"CREDITRISK_{name}")
     calls = []
     uvicorn, log = ModuleType("uvicorn"), ModuleType("creditrisk.serving.log")
     uvicorn.run = lambda *args, **options: calls.append(("run", args, options, dict(os.environ)))
@@ -355,9 +370,35 @@ def test_serve_migrates_once_then_starts_one_worker_on_the_chosen_model(home, se
     assert options["factory"] and options["workers"] == 1
     assert (options["host"], options["port"]) == ("127.0.0.1", 8123)
     assert environment["CREDITRISK_SERVE_MODEL"] == "v2" and environment["CREDITRISK_ARTIFACTS"] == str(home / "models")
-    (line,) = capfd.readouterr().out.splitlines()
-    assert "http://127.0.0.1:8123" in line and "v2" in line and "db.example/log" in line
-    assert "hunter2" not in line and "no API keys" in line
+    printed = capfd.readouterr().out
+    where, keys, policy, limit, log = map(str.strip, printed.splitlines())
+    assert where == "serving v2 at http://127.0.0.1:8123" and "hunter2" not in printed
+    assert keys == "keys: open to everybody on this computer, since there are no API keys"
+    assert policy.startswith("policy model-cut-off: approved below a PD of ")
+    assert limit == "no rate limit" and log == "log: postgresql+psycopg://risk:***@db.example/log"
+
+
+def test_serve_says_which_policy_and_which_rate_limit_are_in_force(home, served, monkeypatch, capfd):
+    published(home / "models")
+    policy = '[[policy]]\nversion = "2026-01"\neffective = {}\napprove_below = 0.08\ndecline_from = 0.15\n'
+    (home / "policy.toml").write_text(policy.format("2020-01-01"))
+    monkeypatch.setenv("CREDITRISK_POLICY_FILE", str(home / "policy.toml"))
+    monkeypatch.setenv("CREDITRISK_RATE_LIMIT", "2.5")
+    asked = ["serve", "--port", "8123", "--artifacts", str(home / "models")]
+    assert main(asked) == 0
+    printed = capfd.readouterr().out
+    assert "policy 2026-01: approved below a PD of 0.08, referred between, declined from 0.15" in printed
+    assert "rate limit: 2.5 requests a second of each address, 3 at once\n" in printed
+    monkeypatch.setenv("CREDITRISK_RATE_BURST", "20")
+    monkeypatch.setenv("CREDITRISK_KEYS", f"branch:{'a' * 64}")
+    assert main([*asked, "--workers", "2"]) == 0
+    printed = capfd.readouterr().out
+    assert "rate limit: 2.5 requests a second of each key, 20 at once, in each of 2 workers\n" in printed
+    assert "keys: one API key may call\n" in printed
+    started = len(served)
+    (home / "policy.toml").write_text(policy.format("2999-01-01"))
+    assert main(asked) == 2 and len(served) == started, "said here, once, and not by every worker"
+    assert "no policy for portfolio 'retail' is in force" in capfd.readouterr().err
 
 
 def test_serve_beyond_this_computer_needs_keys_and_says_so_before_it_starts(home, served, capfd):

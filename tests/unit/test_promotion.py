@@ -20,7 +20,7 @@ from creditrisk.modelling import tracking
 from creditrisk.modelling.inference import auc_difference
 from creditrisk.modelling.metrics import auc, log_loss
 from creditrisk.modelling.train import split_book
-from creditrisk.promotion import AUC_MARGIN, LOSS_MARGIN, Evidence, PromotionRefused, promote
+from creditrisk.promotion import AUC_MARGIN, LOSS_MARGIN, Evidence, PromotionRefused, promote, version_to_compare
 from creditrisk.serving.model import (
     ModelData,
     input_arrays,
@@ -294,7 +294,7 @@ def test_a_champion_whose_training_rows_are_gone_is_compared_on_given_loans_only
     assert "there is no such folder" in line and "with --data FOLDER" in line
     write_book(str(tmp_path / "fresh"), 6_000, 99, "csv")
     done = promote("v2", artifacts=folder, data=str(tmp_path / "fresh"), force=True, reason="to see")
-    assert done.evidence.what == "a new sample, without 0 that v2 was trained on" and done.evidence.rows > 5_500
+    assert done.evidence.what == "a new sample, none of which v2 was trained on" and done.evidence.rows > 5_500
     assert any("whether v1 was trained on some of these loans is not known" in note for note in done.notes)
 
 
@@ -470,3 +470,40 @@ def test_a_registry_that_is_not_there_is_a_warning(folder, monkeypatch, uri):
     done = promote("v2", artifacts=folder)
     assert done.changed and done.warnings[0].startswith("the MLflow registry was not told: ")
     assert read_manifest(folder)["aliases"]["champion"] == "v2"
+
+
+# The version that another is compared with
+
+
+def test_a_version_is_compared_with_one_of_its_own_training_run(tmp_path):
+    later = replace(trained("v1"), version="v3", training=trained("v1").training | {"run": "b-run"})
+    folder = filed(tmp_path, "v1", v3=later, v4=replace(later, version="v4"))
+    (tmp_path / "manifest.json").write_text(
+        json.dumps(json.loads(text_of(folder)) | {"aliases": {"champion": "v3", "challenger": "v4"}})
+    )
+    other, why_not = version_to_compare(load_model("v2", folder), artifacts=folder)
+    assert (other.version, why_not) == ("v1", ""), "champion and challenger are of another run"
+    assert version_to_compare(load_model("v3", folder), artifacts=folder)[0].version == "v4"
+    other, why_not = version_to_compare(load_model("v2", folder), "champion", folder)
+    assert other.version == "v3" and "another run (b-run) and may know these rows" in why_not, "asked for by name"
+    with pytest.raises(ArtifactError, match="v9"):
+        version_to_compare(load_model("v2", folder), "v9", folder)
+
+
+def test_where_no_version_is_of_the_same_run_it_is_said_why_none_is_compared(tmp_path):
+    later = replace(trained("v1"), version="v3", training=trained("v1").training | {"run": "b-run"})
+    save_models(str(tmp_path), {"v2": trained("v2"), "v3": later}, "v2")
+    other, why_not = version_to_compare(load_model("v2", str(tmp_path)), artifacts=str(tmp_path))
+    assert other is None
+    assert why_not == "no other version of the same training run can be loaded; v3 may know these rows"
+    save_models(str(tmp_path / "alone"), {"v2": trained("v2")}, "v2")
+    alone = version_to_compare(load_model("v2", str(tmp_path / "alone")), artifacts=str(tmp_path / "alone"))
+    assert alone == (None, "there is no other version")
+
+
+def test_a_version_of_the_same_run_that_is_damaged_is_passed_over(tmp_path):
+    folder = filed(tmp_path, "v1")
+    validated = load_model("v2", folder)
+    (tmp_path / "model_data_v1.joblib").write_bytes(b"damaged")
+    other, why_not = version_to_compare(validated, artifacts=folder)
+    assert other is None and "v1" in why_not

@@ -41,3 +41,27 @@ def test_the_example_request_is_a_valid_application() -> None:
 
     body = re.search(r"-d '(\{.*?\})'", (ROOT / "README.md").read_text(), re.DOTALL)[1]
     application_model(load_portfolio("retail")).model_validate(json.loads(body))
+
+
+def test_the_example_request_is_the_applicant_of_the_picture() -> None:
+    import ast
+    import json
+
+    from creditrisk.data.portfolio import load_portfolio
+    from creditrisk.serving.contract import example_application, wire_name
+    from creditrisk.ui.form import fields_of, parse_number
+
+    source = ast.parse((ROOT / "scripts" / "pictures.py").read_text())
+    (filled_in,) = (
+        ast.literal_eval(one.value)
+        for one in source.body
+        if isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) == "APPLICANT"
+    )
+    retail = load_portfolio("retail")
+    names = {field.label: wire_name(name, retail.columns[name]) for name, field in fields_of(retail).items()}
+    expected = example_application(retail)
+    expected |= {names[label]: parse_number(text) for label, _, text in (one.partition("=") for one in filled_in)}
+    body = re.search(r"-d '(\{.*?\})'", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+    assert json.loads(body) == expected
+    # Days past due are days per delinquent month: 0 where there was none.
+    assert (expected["delinquency_ratio"] > 0) == (expected["avg_dpd_per_delinquency"] > 0)

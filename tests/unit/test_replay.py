@@ -21,12 +21,12 @@ from unit.models import RETAIL, published, small_models, some_applications
 VERSIONS = ("v1", "v2")
 
 
-def logged_by(data, log: PredictionLog, row: int = 0) -> str:
+def logged_by(data, log: PredictionLog, row: int = 0, purpose: str = "production", **more) -> str:
     """Log the prediction of one application as the API does; returns its id."""
     frame = some_applications().frame
     values = frame.astype(object).where(frame.notna(), None).to_dict("records")[row]
     inputs = {wire_name(n, c): values[n] for n, c in RETAIL.inputs.items() if values[n] is not None}
-    record = Scorer(data).record(Scorer(data).score_rows([values]), 0, inputs, purpose="production", source="api")
+    record = Scorer(data).record(Scorer(data).score_rows([values]), 0, inputs, purpose=purpose, source="api", **more)
     log.append([record])
     return record.prediction_id
 
@@ -173,6 +173,30 @@ def test_nothing_is_written_to_the_log(kept):
 
 def test_inputs_are_shown_only_when_asked_for(kept):
     found = replay(kept.ids["v1"])
-    secret = f"input income = {found.inputs['income']}"
+    secret = f"input income = {found.inputs['income']:,.0f}"
     assert secret not in found.lines() and secret in found.lines(show_inputs=True)
     assert not any(line.startswith("input ") for line in found.lines())
+
+
+def test_an_application_is_answered_by_its_newest_production_prediction(kept):
+    v1, v2 = kept.models["v1"], kept.models["v2"]
+    logged_by(v1, kept.log, application_id="A-7")
+    newest = logged_by(v2, kept.log, row=1, application_id="A-7")
+    logged_by(v1, kept.log, row=2, purpose="what_if", application_id="A-7")
+    only = logged_by(v1, kept.log, application_id="A-8")
+    filed = logged_by(v1, kept.log, purpose="file", application_id="A-9")
+    found = replay("A-7")
+    assert found.agrees and found.prediction_id == newest
+    assert found.lines()[0] == "application A-7: the newest production prediction of it is taken"
+    assert found.lines()[1].startswith(f"prediction {newest} of ")
+    assert (replay("A-8").prediction_id, replay("A-8").lines()[0]) == (
+        only, "application A-8: the only production prediction of it is taken",
+    )  # fmt: skip
+    assert replay("A-9").prediction_id == filed
+    assert replay("A-9").lines()[0].endswith("is taken, of purpose file; it has no production prediction")
+
+
+def test_a_prediction_id_is_never_taken_for_an_application(kept):
+    logged_by(kept.models["v1"], kept.log, application_id=kept.ids["v2"])
+    found = replay(kept.ids["v2"])
+    assert found.prediction_id == kept.ids["v2"] and found.chosen == "" and found.lines()[0].startswith("prediction ")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import fsspec
@@ -28,8 +29,9 @@ from creditrisk.errors import CreditRiskError, DataError
 from creditrisk.monitoring.checks import check_features
 from creditrisk.serving import stream
 from creditrisk.serving.model import ModelData
+from creditrisk.serving.policy import Policies
 from creditrisk.serving.scorer import Scorer, file_records, scored_table
-from creditrisk.serving.stream import Totals, score_stream
+from creditrisk.serving.stream import ADDED, BEFORE, BEFORE_OTHERWISE, Totals, score_stream
 from creditrisk.stream_commands import add_stream_commands, file_report
 from unit.models import RETAIL, published, small_models
 
@@ -327,9 +329,11 @@ def test_too_many_rejected_rows_leave_the_rejected_rows_and_no_scored_file(model
     frame.loc[:9, "income"] = -1
     source, target = written(frame, tmp_path / "in.csv"), tmp_path / "out.parquet"
     with pytest.raises(
-        DataError, match=r"10 of 50 rows are rejected \(20.0%\).*see out.rejected.parquet.*row 1, column"
-    ):
+        DataError,
+        match=r"10 of 50 rows are rejected \(20.0%\), more than the portfolio's limit of 5%; .* row 1, column",
+    ) as told:
         score_stream(models["v2"], source, str(target), chunk_rows=7)
+    assert f"; see {tmp_path / 'out.rejected.parquet'}. The first: " in str(told.value)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.csv", "out.rejected.parquet"]
     assert len(pd.read_parquet(tmp_path / "out.rejected.parquet")) == 10
     score_stream(models["v2"], written(make_applications(50), tmp_path / "in.csv"), str(target))
@@ -437,6 +441,45 @@ def test_a_cut_off_stream_started_again_logs_each_row_once(settings_in, models, 
         assert (totals.logged, totals.known, log.counts()["predictions"]) == (10, 20, 30)
     finally:
         log.close()
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_every_row_of_a_logged_stream_names_its_prediction_in_the_log(settings_in, models, tmp_path, kind, monkeypatch):
+    monkeypatch.setattr(stream, "LOG_ROWS", 7)
+    data, frame, log = models["v1"], make_applications(40), open_log()
+    policy = Policies.of_model(data).in_force(datetime.now(UTC))
+    target = tmp_path / f"out.{kind}"
+    try:
+        for states in ({ADDED: 40}, {BEFORE: 39, BEFORE_OTHERWISE: 1}):
+            source = written(frame, tmp_path / "in.csv")
+            score_stream(data, source, str(target), reasons=True, log=log, chunk_rows=16, policy=policy)
+            table = read(target)
+            assert table["logged"].value_counts().to_dict() == states and table["prediction_id"].is_unique
+            for _, row in table[table["logged"] != BEFORE_OTHERWISE].iterrows():
+                stored = log.prediction(row["prediction_id"])
+                assert (stored["application_id"], stored["pd"]) == (row["application_id"], row["default_probability"])
+                assert (stored["decision"], stored["policy"]) == (row["decision"], row["policy"])
+            frame.loc[3, "income"] *= 2
+    finally:
+        log.close()
+    names = list(table.columns)
+    assert names[names.index("grade") + 1 : names.index("reason_1")] == [
+        "decision",
+        "policy",
+        "prediction_id",
+        "logged",
+    ]
+    assert set(table["decision"]) == {"approve", "decline"} and set(table["policy"]) == {"model-cut-off"}
+
+
+def test_a_stream_that_is_not_logged_is_decided_all_the_same_and_has_no_ids(models, tmp_path):
+    data = models["v2"]
+    policy = Policies.of_model(data).in_force(datetime.now(UTC))
+    source = written(make_applications(30), tmp_path / "in.parquet")
+    score_stream(data, source, str(tmp_path / "out.parquet"), policy=policy)
+    table = read(tmp_path / "out.parquet")
+    assert table["decision"].tolist() == policy.decide(table["default_probability"].to_numpy()).tolist()
+    assert "prediction_id" not in table and "logged" not in table
 
 
 def test_nothing_is_logged_of_a_file_that_is_refused(settings_in, models, tmp_path):

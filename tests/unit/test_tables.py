@@ -457,6 +457,19 @@ def test_a_book_of_one_class_after_the_checks_is_refused_with_the_reasons():
         prepared(as_of="soon")
 
 
+@pytest.mark.parametrize(("change", "hint"), [
+    (lambda text: text.replace(",", ";"), "its columns are parted by ';': save it with commas between them"),
+    (lambda text: text.replace(",", ";").replace(".", ","), "its columns are parted by ';': save it with commas"),
+    (lambda text: text.replace(",", "\t"), r"its columns are parted by '\\t': save it with commas between them"),
+    (lambda text: text.replace("age,income", "Age,INCOME", 1), "capitals count: write 'age' for 'Age', 'income' for "),
+])  # fmt: skip
+def test_a_header_that_is_almost_right_gets_a_hint(tmp_path, change, hint):
+    retail, path = load_portfolio("retail"), tmp_path / "in.csv"
+    path.write_text(change(make_applications(5).to_csv(index=False)))
+    with pytest.raises(DataError, match=hint):
+        check_applications(tables_module.read_file(str(path)), retail, "in.csv")
+
+
 def test_too_many_rejected_rows_stop_with_the_first_of_them():
     limited = portfolio(("max_reject_share = 0.5", "max_reject_share = 0.24"))
     found = prepared(limited, loans={"amount": [-5, 200, -1, 400, 500, 600, 700, 800]})

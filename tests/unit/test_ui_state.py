@@ -21,6 +21,7 @@ from creditrisk.serving.contract import application_model, example_application, 
 from creditrisk.serving.log import PredictionLog, PredictionRecord, migrate
 from creditrisk.serving.model import load_model, save_models
 from creditrisk.serving.scorer import Scorer
+from creditrisk.settings import reload_settings
 from creditrisk.ui import log_state, page, page_html, state
 from creditrisk.ui.form import fields_of, parse_number, read_form
 from creditrisk.ui.state import open_workbench
@@ -214,9 +215,59 @@ def test_a_value_beyond_a_soft_limit_is_scored_with_a_warning(applicant):
     assert applicant.result.warnings == ("Loan tenure 72 is above 60, beyond what the model has seen much of",)
 
 
-@pytest.mark.parametrize(("pd", "approved"), [(0.0799, True), (0.08, False), (0.0801, False)])
-def test_a_pd_at_the_cut_off_is_declined_as_it_was_counted_in_training(applicant, pd, approved):
-    assert replace(applicant.result, pd=pd, cut_off=0.08).within_cut_off is approved
+@pytest.fixture
+def decide_by(tmp_path, monkeypatch):
+    """Writes a policy file and makes it the one of the settings."""
+
+    def write(text: str) -> None:
+        (tmp_path / "policy.toml").write_text(text)
+        monkeypatch.setenv("CREDITRISK_POLICY_FILE", str(tmp_path / "policy.toml"))
+        reload_settings()
+
+    yield write
+    monkeypatch.undo()
+    reload_settings()
+
+
+def policy(approve: float, decline: float) -> str:
+    return f"""[[policy]]
+version = "2020-01"
+effective = 2020-01-01
+approve_below = {approve!r}
+decline_from = {decline!r}
+"""
+
+
+@pytest.mark.parametrize(("above", "decision"), [(0.0, "decline"), (1e-9, "approve")])
+def test_a_pd_at_the_cut_off_is_declined_as_it_was_counted_in_training(applicant, decide_by, above, decision):
+    cut_off = applicant.result.pd + above
+    decide_by(policy(cut_off, cut_off))
+    applicant.enter("age", "38")
+    assert applicant.result.decision == decision
+
+
+def test_the_page_decides_by_the_policy_that_it_logs(applicant, url, decide_by):
+    assert applicant.result.policy == "" and applicant.result.cut_offs[0][0] == applicant._data.threshold
+    pd = applicant.result.pd
+    decide_by(policy(pd / 2, pd * 2))
+    applicant.enter("age", "38")
+    result, shown = applicant.result, page_html.result_panel(applicant)
+    assert (result.decision, result.policy, len(result.cut_offs)) == ("refer", "2020-01", 2)
+    assert "Refer" in shown and "where policy 2020-01 leaves it to a person" in shown
+    assert f"cut-off {result.cut_offs[0][1]} and {result.cut_offs[1][1]}" in shown
+    assert "! Refer" in page_html.glance(applicant)
+    applicant.save()
+    (row,) = logged(url)
+    assert (row["decision"], row["policy"]) == ("refer", "2020-01")
+
+
+def test_a_policy_that_cannot_be_read_is_told_and_nothing_is_saved(applicant, url, decide_by):
+    decide_by("nonsense")
+    applicant.enter("age", "38")
+    assert applicant.result.decision is None and "No decision" in page_html.result_panel(applicant)
+    assert "? No decision" in page_html.glance(applicant)
+    applicant.save()
+    assert applicant.saved == "" and "policy.toml, line 1" in applicant.problem and logged(url) == []
 
 
 def test_saving_logs_the_prediction_shown_exactly_once(applicant, url, models):
@@ -242,8 +293,36 @@ def test_an_application_saved_before_keeps_its_stored_prediction(applicant, url)
     first = applicant.saved
     applicant.enter("age", "60")
     applicant.save()
-    assert applicant.saved == first and applicant.saved_before
-    assert [row["application_id"] for row in logged(url)] == ["A-7"]
+    assert applicant.saved == first and applicant.stored.prediction_id == first
+    (row,) = logged(url)
+    assert row["application_id"] == "A-7" and applicant.stored.score == row["score"]
+    assert applicant.stored.pd == row["pd"] != applicant.result.pd and applicant.stored.when == row["created_at"]
+    applicant.enter("age", "38")
+    assert applicant.stored is None and applicant.saved == ""
+
+
+def test_a_form_that_was_scored_before_is_not_called_saved(applicant, url):
+    view = page.ScoreView(applicant)
+    view.application_id.input.value = "A-7"
+    view.save.click()
+    assert view.save.description == "Saved" and "scored before" not in text_of(view.view)
+    pd_then = page_html.percent(applicant.result.pd)
+    view.fields["age"].input.value = "39"
+    view.fields["age"].input.value = "38"
+    view.save.click()
+    said = text_of(view.view)
+    assert "this application_id was scored before; the stored prediction stands" in said and "cr-unsure" in said
+    assert "It was made of the same inputs" in said and "✓ Saved" not in said
+    assert view.save.disabled and view.save.description == "Not saved: scored before"
+    view.fields["age"].input.value = "60"
+    view.save.click()
+    said = text_of(view.view)
+    (row,) = logged(url)
+    assert "It was made of other inputs than those in the form" in said and row["prediction_id"] in said
+    assert f"PD {pd_then}, score {row['score']}, scored on {row['created_at']:%Y-%m-%d at %H:%M} UTC" in said
+    view.application_id.input.value = "A-8"
+    view.save.click()
+    assert view.save.description == "Saved" and len(logged(url)) == 2
 
 
 def test_an_application_id_that_no_database_holds_is_marked(applicant):
@@ -459,8 +538,20 @@ def test_the_score_scale_says_in_words_what_it_shows(applicant):
     shown = page_html.score_scale(applicant.result, RETAIL.scale)
     result = applicant.result
     assert f"Score {result.score} on a scale from 300 to 900, rated {result.rating}" in shown
-    assert f"cut-off {result.cut_off_score}" in shown
+    assert f"cut-off {result.cut_offs[0][1]}" in shown
     assert all(rating.name in shown for rating in RETAIL.scale.ratings)
+
+
+def test_a_rating_that_speaks_against_the_decision_is_explained_and_no_other(applicant):
+    for used in ("30", "99"):
+        applicant.enter("credit_utilization_ratio", used)
+        result, said = applicant.result, page_html.result_panel(applicant)
+        good = result.rating in ("Good", "Excellent")
+        assert (f"Rated {result.rating} and yet" in said) == (good != (result.decision == "approve"))
+    applicant.result = replace(applicant.result, pd=0.2, rating="Good", decision="decline", cut_offs=((0.05, 870),))
+    said = page_html.result_panel(applicant)
+    assert "Decline" in said and "Rated Good and yet declined: the rating is a band of the score" in said
+    assert "which lies at a score of 870, in Excellent." in said
 
 
 def test_a_long_empty_form_counts_its_fields_instead_of_naming_them_all(applicant):
@@ -470,6 +561,22 @@ def test_a_long_empty_form_counts_its_fields_instead_of_naming_them_all(applican
     for name in ("loan_amount", "loan_tenure_months", "delinquency_ratio"):
         applicant.enter(name, "")
     assert "Fill in 5 more fields to see a result." in page_html.result_panel(applicant)
+
+
+def test_ids_in_the_table_are_whole_and_show_what_else_the_log_holds(bench, url):
+    bench.applicant.save()
+    bench.applicant.enter("age", "39")
+    bench.applicant.save()
+    bench.book.refresh()
+    table, rows = page_html.recent_table(bench.book.summary), logged(url)
+    for row in rows:
+        assert f">{row['prediction_id']}</code>" in table and f'<td class="cr-right">{row["points"]}</td>' in table
+        assert f"<td>{row['decision']}</td><td>{row['policy']}</td>" in table and row["points"] is not None
+    bare = [dict(row, points=None, decision=None, policy=None) for row in rows]
+    table = page_html.recent_table(replace(bench.book.summary, recent=tuple(bare)))
+    assert "Points" not in table and "Policy" not in table and rows[0]["prediction_id"] in table
+    table = page_html.recent_table(replace(bench.book.summary, recent=(rows[0], bare[1])))
+    assert table.count("<td>–</td>") == 2 and '<td class="cr-right">–</td>' in table
 
 
 # --- As widgets -------------------------------------------------------------------------------------------------------

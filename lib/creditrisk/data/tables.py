@@ -135,8 +135,21 @@ def _read_file(file, name: str) -> pd.DataFrame:
     except pd.errors.EmptyDataError:
         raise DataError(f"{name}: the file is empty") from None
     except (pd.errors.ParserError, UnicodeDecodeError, ValueError, OSError, KeyError, BadZipFile) as error:
-        raise DataError(f"{name}: cannot be read: {_first_line(error)}") from None
+        hint = _separator_hint(file) if isinstance(error, pd.errors.ParserError) else ""
+        raise DataError(f"{name}: cannot be read: {_first_line(error)}{hint}") from None
     raise DataError(f"{name}: cannot read this kind of file; give .csv, .parquet or .xlsx")
+
+
+def _separator_hint(file) -> str:
+    """What to do where the first line of a CSV file has another mark than commas between its columns; else empty."""
+    file.seek(0)
+    line = file.readline(65_536).decode("utf-8", "replace")
+    mark = "" if "," in line else _mark_in(line)
+    return (
+        f"; its columns are parted by {mark!r}: save it with commas between them, and decimals with a point"
+        if mark
+        else ""
+    )
 
 
 def _with_header(cells: pd.DataFrame) -> pd.DataFrame:
@@ -335,9 +348,28 @@ def _require_columns(frame: pd.DataFrame, wanted: Mapping[str, Column], file: st
     if missing:
         found = ", ".join(map(str, given[:20])) + (", ..." if len(given) > 20 else "")
         names = ", ".join(repr(n) + (f" (or {c.wire!r})" if c.wire else "") for n, c in missing.items())
-        raise DataError(f"{file}: missing column{'s' if len(missing) > 1 else ''} {names}; the file has {found}{note}")
+        hint = _header_hint(missing, list(map(str, given)))
+        more = f"{hint}{note}"
+        raise DataError(f"{file}: missing column{'s' if len(missing) > 1 else ''} {names}; the file has {found}{more}")
     if frame.empty:
         raise DataError(f"{file}: the file has a header but no rows")
+
+
+def _header_hint(missing: Mapping[str, Column], given: list[str]) -> str:
+    """What seems to be wrong with a header: the mark between columns, or the case of names; else empty."""
+    if len(given) == 1 and (mark := _mark_in(given[0])):
+        return f"; its columns are parted by {mark!r}: save it with commas between them"
+    cased = {name.lower(): name for name in given}
+    wanted = [
+        next((a for a in (n, c.wire, *c.also_called) if a and a.lower() in cased), "") for n, c in missing.items()
+    ]
+    alike = [f"{name!r} for {cased[name.lower()]!r}" for name in wanted if name]
+    return f"; capitals count: write {', '.join(alike[:3])}{', ...' if len(alike) > 3 else ''}" if alike else ""
+
+
+def _mark_in(line: str) -> str:
+    """The mark that parts columns in a line in place of a comma; empty without one."""
+    return next((mark for mark in (";", "\t", "|") if mark in line), "")
 
 
 def _require_unique(values: pd.Series, file: str) -> None:
@@ -405,7 +437,7 @@ def _soft_warnings(frame: pd.DataFrame, columns: Mapping[str, Column]) -> dict[s
                 (column.warn_above, "above", lambda v, x: v > x),
             ):
                 if limit is not None and (count := int(beyond(frame[name], limit).sum())):
-                    found[f"{name} {word} {limit:,g}"] = count
+                    found[f"{name} {word} {limit:,.12g}"] = count
     return found
 
 
@@ -414,13 +446,20 @@ def soft_warnings(frame: pd.DataFrame, book: Portfolio) -> dict[str, int]:
     return _soft_warnings(frame, book.inputs)
 
 
-def stop_if_too_many_rejected(rejected: pd.DataFrame, rows: int, received: int, book: Portfolio) -> None:
-    """Raise DataError when rejected rows exceed the portfolio's `max_reject_share`."""
+def stop_if_too_many_rejected(
+    rejected: pd.DataFrame, rows: int, received: int, book: Portfolio, where: str = "rejected.parquet"
+) -> None:
+    """Raise DataError when rejected rows, which `where` holds, exceed the portfolio's `max_reject_share`."""
     if rows / received > book.max_reject_share:
-        raise DataError(
-            f"{rows:,} of {received:,} rows are rejected ({rows / received:.1%}), more than the portfolio's limit of "
-            f"{book.max_reject_share:.0%}; see rejected.parquet. {_first(rejected)}"
-        )
+        raise DataError(too_many_rejected(rows, received, book, where, _first(rejected)))
+
+
+def too_many_rejected(rows: int, received: int, book: Portfolio, where: str, first: str) -> str:
+    """What is said when more rows are rejected than the portfolio allows; `first` describes the first of them."""
+    return (
+        f"{rows:,} of {received:,} rows are rejected ({rows / received:.1%}), more than the portfolio's limit of "
+        f"{book.max_reject_share:.0%}; see {where}. {first}"
+    )
 
 
 def _first(rejected: pd.DataFrame) -> str:

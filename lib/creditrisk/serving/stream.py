@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import inf
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -42,6 +42,8 @@ from creditrisk.errors import DataError
 from creditrisk.modelling.scorecard import grades_of, ratings_of, scores_of
 from creditrisk.serving.log import PredictionLog
 from creditrisk.serving.model import ModelData
+from creditrisk.serving.policy import Policy
+from creditrisk.serving.records import AppendResult
 from creditrisk.serving.scorer import Scored, Scorer, file_records
 
 CHUNK_ROWS = 131_072
@@ -51,6 +53,10 @@ LOG_ROWS = 5_000
 """Predictions that are logged in one transaction."""
 HASHED_WORDS = 64
 """Words of 8 bytes of an application id that are hashed; longer ones are compared in full where these are equal."""
+
+ADDED, BEFORE, BEFORE_OTHERWISE = "added", "before", "before, other inputs"
+"""What a scored file says of a row's prediction in the log: added now; there before, as this model had scored the
+application; or there before and made of other inputs, so that it is not the one in the file."""
 
 Progress = Callable[[int, float], None]
 """Called with rows done and the share of the file that this is, 0..1."""
@@ -110,12 +116,16 @@ def score_stream(
     progress: Progress | None = None,
     run: str = "",
     totals: bool = False,
+    policy: Policy | None = None,
 ) -> Totals:
     """Score a file of applications, .parquet, .csv or .csv.gz (paths or fsspec URLs), into another.
 
     The target holds what `scored_table` holds, with as many columns of reasons as the model gives at most. It appears
     under its name when it is complete, and not at all when something stops the work. Rejected rows go beside it, to
     `<stem>.rejected.parquet` (or .csv), and with `totals` the totals to `<stem>.totals.json`.
+
+    With a `policy` each row has its decision and the policy's version, in the log, too. With a log it has the
+    prediction_id under which the log holds its prediction, and in `logged` how that came there (ADDED and so on).
 
     With a log the whole file is checked before the first prediction is logged. Records are appended LOG_ROWS at a
     time; a file scored again, after all or a part of it was logged, adds what is missing.
@@ -135,7 +145,7 @@ def score_stream(
                 counts.add_checked(checked)
             counts.stop_if_too_many_rejected()
         if reasons or log is not None:
-            scorer = _Explained(Scorer(data), log, run, "" if log is None else reader.sha256())
+            scorer = _Explained(Scorer(data), log, run, "" if log is None else reader.sha256(), policy)
         with _Behind(out.scored) as written:
             done = 0
             for checked, share in checker.chunks():
@@ -143,7 +153,8 @@ def score_stream(
                 if log is None:
                     counts.add_checked(checked)
                 scored = scorer.score(checked)
-                table = _table(checked, scored, data.reasons.most if reasons else 0)
+                more = _decided(scored, policy) | scorer.stored
+                table = _table(checked, scored, data.reasons.most if reasons else 0, more)
                 counts.add_scored(scored, table)
                 written.write(table)
                 if progress is not None:
@@ -650,6 +661,7 @@ class _Plain:
 
     logged = known = sha256 = None
     features: dict[str, FeatureSums] = {}
+    stored: dict[str, pa.Array] = {}
 
     def __init__(self, data: ModelData) -> None:
         self._data, self._scale = data, data.portfolio.scale
@@ -678,10 +690,16 @@ class _Plain:
 
 
 class _Explained:
-    """Results with reasons, logged where there is a log, some thousand in a transaction."""
+    """Results with reasons, logged where there is a log, some thousand in a transaction.
 
-    def __init__(self, scorer: Scorer, log: PredictionLog | None, run: str, sha256: str) -> None:
-        self._scorer, self._log, self._run = scorer, log, run
+    `stored` are columns of the rows scored last: under which prediction_id, and how (`logged`), the log holds them.
+    """
+
+    def __init__(
+        self, scorer: Scorer, log: PredictionLog | None, run: str, sha256: str, policy: Policy | None = None
+    ) -> None:
+        self._scorer, self._log, self._run, self._policy = scorer, log, run, policy
+        self.stored: dict[str, pa.Array] = {}
         self.sha256 = sha256 or None
         self.logged = self.known = None if log is None else 0
         self._sums = {name: _Sums() for name in scorer.data.features}
@@ -701,6 +719,8 @@ class _Explained:
             self._sums[name].add(values)
         frame = pd.DataFrame(inputs)
         ids = None if checked.ids is None else pd.Series(checked.ids.to_pylist(), dtype="object")
+        numbers: list[str] = []
+        states: list[str] = []
         for start in range(0, len(scored), LOG_ROWS):
             part = slice(start, start + LOG_ROWS)
             some = Applications(
@@ -716,13 +736,35 @@ class _Explained:
             records = file_records(
                 self._scorer, some, _rows(scored, part), run=self._run, file_sha256=self.sha256 or ""
             )
-            inserted = self._log.append(records).inserted
-            self.logged += sum(inserted)
-            self.known += len(inserted) - sum(inserted)
+            if self._policy is not None:
+                decisions, version = self._policy.decide(scored.pd[part]), self._policy.version
+                pairs = zip(records, decisions, strict=True)
+                records = [replace(one, decision=str(decision), policy=version) for one, decision in pairs]
+            added = self._log.append(records)
+            numbers += added.prediction_ids
+            states += log_states(added)
+            self.logged += sum(added.inserted)
+            self.known += len(added.inserted) - sum(added.inserted)
+        ids_of = pa.array(numbers, pa.string())
+        self.stored = {"prediction_id": ids_of, "logged": _coded(np.array(states, dtype=object))}
 
     @property
     def features(self) -> dict[str, FeatureSums]:
         return {} if self._log is None else {name: sums.sums() for name, sums in self._sums.items()}
+
+
+def log_states(added: AppendResult) -> list[str]:
+    """How the log holds each prediction: ADDED, BEFORE, or BEFORE_OTHERWISE."""
+    pairs = zip(added.inserted, added.same_inputs, strict=True)
+    return [ADDED if new else BEFORE if same else BEFORE_OTHERWISE for new, same in pairs]
+
+
+def _decided(scored: Scored, policy: Policy | None) -> dict[str, pa.Array]:
+    """The policy's decisions as columns; none without a policy."""
+    if policy is None:
+        return {}
+    version = np.full(len(scored), policy.version, dtype=object)
+    return {"decision": _coded(policy.decide(scored.pd)), "policy": _coded(version)}
 
 
 def _rows(scored: Scored, part: slice) -> Scored:
@@ -809,14 +851,11 @@ class _Counts:
 
     def stop_if_too_many_rejected(self) -> None:
         """Raise DataError when there are more than the portfolio allows; the rejected rows are published then."""
-        share, allowed = self._rejected / self.received, self._book.max_reject_share
-        if share > allowed:
+        if self._rejected / self.received > self._book.max_reject_share:
             self._out.rejected.publish()
-            raise DataError(
-                f"{self._rejected:,} of {self.received:,} rows are rejected ({share:.1%}), more than the portfolio's "
-                f"limit of {allowed:.0%}; see {self._out.rejected.name}; nothing was scored into "
-                f"{self._out.scored.name}. {self._first_rejected}"
-            )
+            where = self._out.rejected.place
+            told = tables.too_many_rejected(self._rejected, self.received, self._book, where, self._first_rejected)
+            raise DataError(told)
 
     def totals(self, data: ModelData, file: str, target: str, scorer: _Plain | _Explained) -> Totals:
         book = self._book
@@ -855,8 +894,8 @@ DUPLICATE = "duplicate of row"
 REJECTED_SCHEMA = pa.schema([(name, pa.int64() if name == "row" else pa.string()) for name in REJECTED_COLUMNS])
 
 
-def _table(checked: _Checked, scored: Scored, most_reasons: int) -> pa.Table:
-    """What the target holds of a chunk: the columns of `scored_table`."""
+def _table(checked: _Checked, scored: Scored, most_reasons: int, more: dict[str, pa.Array]) -> pa.Table:
+    """What the target holds of a chunk: the columns of `scored_table`, with `more` before the reasons."""
     columns: dict[str, pa.Array] = {"row": pa.array(checked.rows)}
     if checked.ids is not None:
         columns["application_id"] = checked.ids
@@ -867,6 +906,7 @@ def _table(checked: _Checked, scored: Scored, most_reasons: int) -> pa.Table:
     columns["rating"] = _coded(scored.rating)
     if scored.grade is not None:
         columns["grade"] = _coded(scored.grade)
+    columns |= more
     for i in range(most_reasons):
         texts = [reasons[i]["text"] if len(reasons) > i else None for reasons in scored.reasons]
         columns[f"reason_{i + 1}"] = _coded(np.array(texts, dtype=object))
@@ -892,6 +932,11 @@ class _Output:
         self._part = folder / f".{self.name}.{uuid.uuid4().hex[:12]}.part"
         self._writer: Any = None
 
+    @property
+    def place(self) -> str:
+        """The whole path of a local file, else its URL."""
+        return self._path if self._local else self.url
+
     def write(self, table: pa.Table) -> None:
         """Add rows, and the header, too, where they are the first."""
         begun = self._writer is not None
@@ -910,7 +955,7 @@ class _Output:
             return gzip.open(self._part, "wt", encoding="utf-8", newline="")
         if self._kind == "csv":
             return open(self._part, "w", encoding="utf-8", newline="")  # noqa: SIM115
-        unique = ("row", "application_id", "default_probability")
+        unique = ("row", "application_id", "default_probability", "prediction_id")
         repeated = [name for name in schema.names if name not in unique]
         # Without Arrow's schema beside Parquet's own, codes of texts are read as the texts they stand for.
         return pq.ParquetWriter(self._part, schema, store_schema=False, use_dictionary=repeated)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Sequence
+from html import escape
 
 import numpy as np
 import pandas as pd
@@ -279,17 +280,37 @@ def drift_chart(columns: pd.DataFrame, book: Portfolio, limit: float) -> Image:
 
 
 def show(frame: pd.DataFrame, formats: dict[str, str] | None = None):
-    """A table without row numbers: text to the left, numbers with as many decimals as their size needs."""
+    """A table without row numbers: text to the left, numbers with as many decimals as their size needs.
+
+    Headings may be broken after underscores, so that a wide table fits a printed page.
+    """
     formats = formats or {}
-    chosen = {name: formats.get(name, _number) for name in frame if pd.api.types.is_numeric_dtype(frame[name])}
+    numeric = [name for name in frame if pd.api.types.is_numeric_dtype(frame[name])]
+    chosen = {name: formats.get(name, _whole if _is_whole(frame[name]) else _number) for name in numeric}
     words = [name for name in frame if name not in chosen]
     styler = frame.style.hide(axis="index").format(chosen, na_rep="").format("{}", subset=words, na_rep="")
+    styler = styler.format_index(_breakable, axis="columns")
     styler = styler.set_properties(subset=words, **{"text-align": "left"})
     heads = [f"th.col{i}" for i, name in enumerate(frame) if name in words]
     if heads:
         styler = styler.set_table_styles([{"selector": ", ".join(heads), "props": "text-align: left"}])
     own = hashlib.md5(repr([*frame.columns, len(frame)]).encode(), usedforsecurity=False).hexdigest()[:8]
     return styler.set_uuid(own).set_table_attributes('class="dataframe"')
+
+
+def _breakable(name: object) -> str:
+    """The name of a column as a heading that may be broken after each underscore: a wide table then fits a page."""
+    return escape(str(name)).replace("_", "_<wbr>")
+
+
+def _is_whole(values: pd.Series) -> bool:
+    """Whether all that is there are whole numbers, more than 0 and 1: counts and amounts, whatever their type."""
+    there = values.dropna().to_numpy(dtype=np.float64)
+    return len(there) > 0 and bool((there == np.floor(there)).all()) and np.abs(there).max() > 1
+
+
+def _whole(value: float) -> str:
+    return "" if pd.isna(value) else f"{value:,.0f}"
 
 
 def _number(value: float) -> str:

@@ -121,7 +121,7 @@ class ScoreView:
         self.reset = widgets.Button(description="Reset")
         self.reset.on_click(self._reset)
         self._result, self._glance, self._saving = widgets.HTML(), widgets.HTML(), widgets.HTML()
-        state.observe(self._show, ["errors", "missing", "result", "saved", "problem"])
+        state.observe(self._show, ["errors", "missing", "result", "saved", "stored", "problem"])
         self.view = self._layout()
         self._show()
 
@@ -161,7 +161,8 @@ class ScoreView:
         self._glance.value = page_html.glance(self._state)
         self._saving.value = page_html.saving(self._state)
         self.save.disabled = self._state.result is None or bool(self._state.saved)
-        self.save.description = "Saved" if self._state.saved else "Save prediction"
+        done = "Not saved: scored before" if self._state.stored else "Saved"
+        self.save.description = done if self._state.saved else "Save prediction"
 
 
 # --- Book -------------------------------------------------------------------------------------------------------------

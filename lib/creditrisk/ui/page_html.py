@@ -8,18 +8,23 @@ from html import escape
 from creditrisk.data.portfolio import Scale
 from creditrisk.monitoring.drift import Z_LIMIT
 from creditrisk.serving.contract import number_in_words
+from creditrisk.ui.decision_words import contradiction
 from creditrisk.ui.form import APPLICATION_ID, Field
 from creditrisk.ui.log_state import BookSummary, ColumnView, ReportView
-from creditrisk.ui.state import PRODUCT, ApplicantState, ModelCard, Result
+from creditrisk.ui.state import PRODUCT, ApplicantState, ModelCard, Result, Stored
 from creditrisk.ui.styles import rating_colours
 
 Z_SHOWN = 2 * Z_LIMIT  # the bar of a larger shift is cut off here
 NAMED = 4  # so many missing fields are named, more are counted
-RATING_NOTE = "The rating is a band of the score; the decision follows the PD alone."
 VERDICTS = {
     "ok": ("yes", "✓", "No drift"),
     "drift": ("no", "✕", "Drift"),
     "insufficient data": ("unsure", "?", "Unsure"),
+}
+DECISIONS = {
+    "approve": ("yes", "✓", "Approve"),
+    "refer": ("unsure", "!", "Refer"),
+    "decline": ("no", "✕", "Decline"),
 }
 FLAGS = {
     "ok": ("ok", "✓ ok"),
@@ -103,7 +108,7 @@ def result_panel(state: ApplicantState) -> str:
     result = state.result
     return (
         f'<section aria-live="polite"><h2>Result</h2>{_figures(result)}{score_scale(result, state.book.scale)}'
-        f"{_decision(result)}{_reasons(result)}{_warnings(result)}</section>"
+        f"{_decision(result, state.book.scale)}{_reasons(result)}{_warnings(result)}</section>"
     )
 
 
@@ -147,24 +152,37 @@ def score_scale(result: Result, scale: Scale) -> str:
         )
         low = high
     at = 100 * (result.score - scale.low) / span
-    cut = 100 * (result.cut_off_score - scale.low) / span
-    side = f"right:{100 - cut:.2f}%;padding-right:6px" if cut > 50 else f"left:{cut:.2f}%;padding-left:6px"
+    lines, texts = "", " and ".join(str(score) for _, score in result.cut_offs)
+    for _, score in result.cut_offs:
+        lines += f'<div class="cr-cut" style="left:{100 * (score - scale.low) / span:.2f}%"></div>'
+    told = ""
+    if result.cut_offs:
+        cut = 100 * (result.cut_offs[-1][1] - scale.low) / span
+        side = f"right:{100 - cut:.2f}%;padding-right:6px" if cut > 50 else f"left:{cut:.2f}%;padding-left:6px"
+        lines += f'<div class="cr-cut-text" style="{side}">cut-off {texts}</div>'
+        told = f"; the cut-off is at {texts}"
     return (
         f'<div class="cr-scale" role="img" aria-label="Score {result.score} on a scale from {scale.low} to '
-        f'{scale.high}, rated {escape(result.rating)}; the cut-off is at {result.cut_off_score}">'
+        f'{scale.high}, rated {escape(result.rating)}{told}">'
         f'<b class="cr-mark-text" style="left:clamp(13px,{at:.2f}%,calc(100% - 13px))">{result.score}</b>'
         f'<i class="cr-mark" style="left:{at:.2f}%"></i>'
-        f'<div class="cr-bands">{"".join(bands)}</div>'
-        f'<div class="cr-cut" style="left:{cut:.2f}%"></div>'
-        f'<div class="cr-cut-text" style="{side}">cut-off {result.cut_off_score}</div></div>'
+        f'<div class="cr-bands">{"".join(bands)}</div>{lines}</div>'
     )
 
 
-def _decision(result: Result) -> str:
-    cut_off = percent(result.cut_off)
-    if result.within_cut_off:
-        return _box("yes", "✓", "Approve", f"The PD is below the model's cut-off of {cut_off}. {RATING_NOTE}")
-    return _box("no", "✕", "Decline", f"The PD is at or above the model's cut-off of {cut_off}. {RATING_NOTE}")
+def _decision(result: Result, scale: Scale) -> str:
+    if result.decision is None:
+        return _box("unsure", "?", "No decision", "The cut-off policy cannot be read, or none is in force.")
+    kind, icon, title = DECISIONS[result.decision]
+    low, high = result.cut_offs[0], result.cut_offs[-1]
+    whose = f"cut-off of policy {result.policy}" if result.policy else "model's cut-off"
+    where = {
+        "approve": f"below the {whose}, {percent(low[0])}",
+        "refer": f"from {percent(low[0])} to {percent(high[0])}, where policy {result.policy} leaves it to a person",
+        "decline": f"at or above the {whose}, {percent(high[0])}",
+    }[result.decision]
+    against = contradiction(result.rating, result.decision, scale, (high if result.decision == "decline" else low)[1])
+    return _box(kind, icon, title, f"The PD is {where}. {against}".strip())
 
 
 def _reasons(result: Result) -> str:
@@ -202,7 +220,8 @@ def glance(state: ApplicantState) -> str:
     if state.result is None:
         return '<div class="cr-glance">No result yet</div>'
     result = state.result
-    decision = "✓ Approve" if result.within_cut_off else "✕ Decline"
+    _, icon, title = DECISIONS.get(result.decision or "", ("", "?", "No decision"))
+    decision = f"{icon} {title}"
     return (
         f'<div class="cr-glance"><span>PD {_pd(result.pd)}</span>'
         f"<span>{result.score} {escape(result.rating)}</span><span>{decision}</span></div>"
@@ -213,14 +232,31 @@ def saving(state: ApplicantState) -> str:
     """What came of saving."""
     if state.problem:
         return f'<p class="cr-error" role="alert">⚠ Not saved. {escape(state.problem)}</p>'
+    if state.stored:
+        return _stored(state.stored)
     if state.saved:
         number = f'<code data-cr="saved">{escape(state.saved)}</code>'
-        if state.saved_before:
-            text = f"This model has scored this application before. Its prediction {number} stands; none was added."
-        else:
-            text = f"✓ Saved as {number}. Change a value to save another."
-        return f'<p class="cr-said" role="status">{text}</p>'
+        return f'<p class="cr-said" role="status">✓ Saved as {number}. Change a value to save another.</p>'
     return ""
+
+
+def _stored(stored: Stored) -> str:
+    """That nothing was saved, because the log held a prediction of this application; and which one that is."""
+    if stored.pd is None:
+        figures = "Its figures cannot be read just now."
+    else:
+        figures = f"PD {_pd(stored.pd)}, score {stored.score}, scored on {stored.when:%Y-%m-%d at %H:%M} UTC."
+    if stored.same_inputs:
+        inputs = "It was made of the same inputs."
+    else:
+        inputs = "It was made of other inputs than those in the form, so the result above is not what the log holds."
+    advice = "To log this applicant anew, use another application ID."
+    return (
+        '<div class="cr-verdict cr-unsure cr-space" role="alert"><span class="cr-icon" aria-hidden="true">!</span>'
+        "<div><b>Not saved: this application_id was scored before; the stored prediction stands</b>"
+        f'<span class="cr-said">{figures} {inputs} {advice}</span><br><code class="cr-id" data-cr="stored">'
+        f"{escape(stored.prediction_id)}</code></div></div>"
+    )
 
 
 # --- Book -------------------------------------------------------------------------------------------------------------
@@ -252,23 +288,35 @@ def score_heading(summary: BookSummary) -> str:
 def recent_table(summary: BookSummary) -> str:
     """The newest predictions, newest first."""
     colours = rating_colours(list(summary.ratings))
-    rows = "".join(_recent_row(row, colours[row["rating"]]) for row in summary.recent)
+    more = [name for name in ("points", "decision", "policy") if any(row[name] is not None for row in summary.recent)]
+    rows = "".join(_recent_row(row, colours[row["rating"]], more) for row in summary.recent)
     head = (
         '<th>Time (UTC)</th><th class="cr-roomy">Prediction</th><th>Application</th><th class="cr-right">PD</th>'
-        '<th class="cr-right">Score</th><th>Rating</th><th>Purpose</th>'
+        '<th class="cr-right">Score</th>'
     )
+    head += '<th class="cr-right">Points</th>' if "points" in more else ""
+    decided = "".join(f"<th>{name.capitalize()}</th>" for name in more if name != "points")
+    head += f"<th>Rating</th>{decided}<th>Purpose</th>"
     return f"<h2>Newest predictions</h2>{_table('Newest predictions', head, rows, 'cr-scroll')}"
 
 
-def _recent_row(row: Mapping, colour: str) -> str:
+def _recent_row(row: Mapping, colour: str, more: list[str]) -> str:
+    """A row of the log. Ids are shown whole: those of one minute begin alike. A click selects all of one."""
     number, application = escape(row["prediction_id"]), escape(row["application_id"] or "–")
+    points = f'<td class="cr-right">{_or_dash(row["points"])}</td>' if "points" in more else ""
+    decided = "".join(f"<td>{_or_dash(row[name])}</td>" for name in more if name != "points")
     return (
         f"<tr><td>{row['created_at']:%Y-%m-%d %H:%M}</td>"
-        f'<td class="cr-roomy"><code title="{number}">{number[:8]}</code></td><td>{application}</td>'
-        f'<td class="cr-right">{_pd(row["pd"])}</td><td class="cr-right">{row["score"]}</td>'
-        f'<td><span class="cr-dot" style="background:{colour}"></span>{escape(row["rating"])}</td>'
+        f'<td class="cr-roomy"><code class="cr-id" title="Click to select, then copy">{number}</code></td>'
+        f'<td><span class="cr-id">{application}</span></td>'
+        f'<td class="cr-right">{_pd(row["pd"])}</td><td class="cr-right">{row["score"]}</td>{points}'
+        f'<td><span class="cr-dot" style="background:{colour}"></span>{escape(row["rating"])}</td>{decided}'
         f"<td>{escape(row['purpose'].replace('_', ' '))}</td></tr>"
     )
+
+
+def _or_dash(value: object) -> str:
+    return "–" if value is None else escape(str(value))
 
 
 def _table(name: str, head: str, rows: str, more: str = "") -> str:

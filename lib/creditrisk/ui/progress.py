@@ -6,14 +6,14 @@ from IPython.display import display
 
 
 class TrialProgress:
-    """Call it with (attempt, trials done, best AUC); each attempt has its own bar."""
+    """Call it with (attempt, trials done, best AUC on the tuning folds); each attempt has its own bar."""
 
     def __init__(self, trials: int) -> None:
         self.trials = trials
         self._bars: dict[str, object] = {}
 
     def __call__(self, attempt: str, done: int, best: float) -> None:
-        text = f"{attempt}: trial {done} of {self.trials}, best cross-validated AUC {best:.4f}"
+        text = f"{attempt}: trial {done} of {self.trials}, best tuning AUC {best:.4f}"
         bar = f"<progress max='{self.trials}' value='{done}' aria-label='{attempt}'></progress> {text}"
         data = {"text/plain": text, "text/html": bar}
         if attempt in self._bars:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from traitlets import Any as Anything
-from traitlets import Bool, Dict, HasTraits, Tuple, Unicode
+from traitlets import Dict, HasTraits, Tuple, Unicode
 
 from creditrisk.data.portfolio import Portfolio
 from creditrisk.errors import CreditRiskError
@@ -25,7 +25,7 @@ from creditrisk.monitoring.checks import run_due_checks
 from creditrisk.serving.contract import number_in_words, soft_limit_warnings, wire_name
 from creditrisk.serving.log import Check, PredictionLog
 from creditrisk.serving.model import CHAMPION, ModelData, load_exact, load_model, read_manifest, resolve
-from creditrisk.serving.policy import Policies, load_policies
+from creditrisk.serving.policy import MODEL_CUT_OFF, Policies, Policy, load_policies
 from creditrisk.serving.scored import Scored
 from creditrisk.serving.scorer import Scorer, dedupe_key
 from creditrisk.settings import settings
@@ -93,9 +93,11 @@ class Reason:
 
 @dataclass(frozen=True)
 class Result:
-    """One applicant scored. `cut_off` is the PD from which the model declines, `cut_off_score` its score.
+    """One applicant scored. `cut_offs` are the PDs at which the policy's decision changes, rising, with their scores.
 
-    `points` are those of a scorecard, None for trees. `against` says whom reasons compare the applicant with.
+    `decision` is that of the policy in force, None where none can be read; `policy` is its version, empty where the
+    model's own cut-off decides. `points` are those of a scorecard, None for trees. `against` says whom reasons compare
+    the applicant with.
     """
 
     pd: float
@@ -103,15 +105,26 @@ class Result:
     rating: str
     grade: str | None
     points: int | None
-    cut_off: float
-    cut_off_score: int
+    decision: str | None
+    policy: str
+    cut_offs: tuple[tuple[float, int], ...]
     reasons: tuple[Reason, ...]
     against: str
     warnings: tuple[str, ...]
 
-    @property
-    def within_cut_off(self) -> bool:
-        return self.pd < self.cut_off
+
+@dataclass(frozen=True)
+class Stored:
+    """The prediction that the log held before: nothing was added. Figures are None where they cannot be read.
+
+    `same_inputs` says whether it was made of the inputs in the form; `when` is in UTC.
+    """
+
+    prediction_id: str
+    same_inputs: bool
+    pd: float | None = None
+    score: int | None = None
+    when: datetime | None = None
 
 
 class ApplicantState(HasTraits):
@@ -121,7 +134,7 @@ class ApplicantState(HasTraits):
     missing = Tuple()
     result = Anything(None, allow_none=True)
     saved = Unicode()
-    saved_before = Bool(False)
+    stored = Anything(None, allow_none=True)
     problem = Unicode()
 
     def __init__(self, data: ModelData, log: LogAccess, artifacts: str = "") -> None:
@@ -156,14 +169,16 @@ class ApplicantState(HasTraits):
     def save(self) -> None:
         """Log the prediction shown, once; `saved` is then its id, or `problem` says why there is none.
 
-        An application id that this model has scored before keeps its stored prediction: `saved_before` is then true.
+        An application id that this model has scored before keeps its stored prediction: `stored` is then that one.
         """
         if self._record is None or self.saved:
             return
         scored, inputs, application_id = self._record
-        file = settings().policy_file
-        policies = load_policies(file) if file else Policies.of_model(self._data)
-        policy = policies.in_force(datetime.now(UTC), self._data.portfolio.name)
+        try:
+            policy = self._policy()
+        except CreditRiskError as problem:
+            self.problem = f"No policy can decide: {problem}"
+            return
         record = self._scorer.record(
             scored,
             0,
@@ -178,14 +193,26 @@ class ApplicantState(HasTraits):
         answer = self._log.ask(lambda log: log.append([record]))
         self.problem = self._log.problem
         if answer is not None:
-            self.saved_before = not answer.inserted[0]
+            self.stored = None if answer.inserted[0] else self._stored(answer.prediction_ids[0], answer.same_inputs[0])
             self.saved = answer.prediction_ids[0]
             self._log.ask(lambda log: run_due_checks(log, self._model_of, _owner()))
+
+    def _policy(self) -> Policy:
+        file = settings().policy_file
+        policies = load_policies(file) if file else Policies.of_model(self._data)
+        return policies.in_force(datetime.now(UTC), self._data.portfolio.name)
+
+    def _stored(self, prediction_id: str, same_inputs: bool) -> Stored:
+        row = self._log.ask(lambda log: log.prediction(prediction_id))
+        if row is None:
+            return Stored(prediction_id, same_inputs)
+        return Stored(prediction_id, same_inputs, row["pd"], row["score"], row["created_at"].astimezone(UTC))
 
     def _read(self) -> None:
         reading = read_form(self.book, self.texts, self.application_id)
         self._record = None
         self.saved = self.problem = ""
+        self.stored = None
         emptied = [name for name in reading.missing if name in self._touched]
         self.errors = reading.errors | {n: f"needed; enter {self.fields[n].allowed}" for n in emptied}
         self.missing = reading.missing
@@ -206,14 +233,21 @@ class ApplicantState(HasTraits):
             label = column.label or reason["feature"].replace("_", " ")
             shown = value if isinstance(value, str) else _measure(value, column.unit)
             reasons.append(Reason(reason["text"], label, shown, reason["weight"]))
+        try:
+            policy = self._policy()
+        except CreditRiskError:  # saving says what is wrong
+            policy = None
+        cut_offs = () if policy is None else tuple(dict.fromkeys(policy.cut_offs))
+        at = scores_of(np.array(cut_offs), self.book.scale).tolist()
         return Result(
             pd=float(scored.pd[0]),
             score=int(scored.score[0]),
             rating=str(scored.rating[0]),
             grade=None if scored.grade is None else str(scored.grade[0]),
             points=None if scored.points is None else int(scored.points[0]),
-            cut_off=self._data.threshold,
-            cut_off_score=int(scores_of(np.array([self._data.threshold]), self.book.scale)[0]),
+            decision=None if policy is None else str(policy.decide(float(scored.pd[0]))),
+            policy="" if policy is None or policy.version == MODEL_CUT_OFF else policy.version,
+            cut_offs=tuple(zip(cut_offs, at, strict=True)),
             reasons=tuple(reasons),
             against=self._data.reasons.against,
             warnings=tuple(_soft_warnings(self.book, values)),

@@ -253,6 +253,7 @@ CSS += """
   overflow: auto; margin-top: 12px; border: 1px solid var(--cr-line); border-radius: 8px;
 }
 .cr-page .cr-scroll { max-height: 480px; }
+.cr-page .cr-scroll table.cr-table th, .cr-page .cr-scroll table.cr-table td { padding-left: 7px; padding-right: 7px; }
 .cr-page .cr-tablebox:focus-visible { outline: 3px solid var(--cr-accent); outline-offset: 2px; }
 .cr-page table.cr-table {
   border-collapse: collapse; width: 100%; font-size: 14px; margin: 0; border: 0; table-layout: auto;
@@ -272,6 +273,9 @@ CSS += """
 .cr-page table.cr-table .cr-soft { color: var(--cr-soft); font-weight: 400; }
 .cr-page .cr-space { margin-top: 12px; }
 .cr-page table.cr-table code { font-size: 13px; background: none; padding: 0; color: var(--cr-soft); }
+.cr-page .cr-id { user-select: all; }
+.cr-page table.cr-table code.cr-id { font-size: 12px; color: var(--cr-ink); }
+.cr-page .cr-verdict .cr-said { margin: 0; }
 .cr-page .cr-dot { display: inline-block; width: 10px; height: 10px; border-radius: 3px; margin-right: 7px; }
 .cr-page table.cr-table .cr-flag, .cr-page .cr-flag { color: var(--cr-bad); font-weight: 650; }
 .cr-page table.cr-table .cr-ok, .cr-page .cr-ok { color: var(--cr-good); }

@@ -370,6 +370,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     chosen = reload_settings()
     # What is wrong is said here, once, and not by every worker.
     who = require_keys_or_loopback(arguments.host, keys_from(chosen.keys_file, chosen.keys))
+    _require_free(arguments.host, arguments.port)
     model = load_model(arguments.model, chosen.artifacts_dir)
     policies = load_policies(chosen.policy_file) if chosen.policy_file else Policies.of_model(model)
     policy = policies.in_force(datetime.now(UTC), model.portfolio.name)
@@ -377,7 +378,6 @@ def _serve(arguments: argparse.Namespace) -> int:
     url = chosen.log_url
     is_new = url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists()
     migrate(url)  # once, here: workers that start together must not race for it
-    _require_free(arguments.host, arguments.port)
     address = f"http://{_for_url(arguments.host)}:{arguments.port}"
     named = model.version if arguments.model == model.version else f"{arguments.model} {model.version}"
     said = (f"keys: {who}", str(policy), limit, f"log: {without_password(url)}{' (a new one)' * is_new}")

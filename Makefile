@@ -7,6 +7,7 @@ READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 PEER := .bench-venv
 PEER_READY := $(PEER)/.ready
+DRIFT_PEER_READY := .bench-drift-venv/.ready
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -45,14 +46,16 @@ test: $(READY) lint ## all tests
 soak: $(READY) lint ## all tests at full length: kill loops, fuzzing
 	CREDITRISK_SOAK=1 $(PYTEST) tests
 
-bench: $(READY) $(PEER_READY) ## benchmarks, as ratios within one run
+bench: $(READY) $(PEER_READY) $(DRIFT_PEER_READY) ## benchmarks, as ratios within one run
 	$(PYTEST) tests/benchmarks --benchmarks -s
 
-# The peer that binning is measured against; the product never sees it. Without it that benchmark skips, and says so.
-$(PEER_READY):
-	@echo "Installing the peer of the binning benchmark into $(PEER)/"
-	@{ test -x $(PEER)/bin/python || $(PYTHON) -m venv $(PEER); } \
-		&& $(PEER)/bin/python -m pip install --quiet optbinning==1.0.0 && touch $@ \
+# Peers that benchmarks measure against; the product never sees them. Without one its benchmark skips, and says so.
+$(PEER_READY): WHAT := optbinning==1.0.0
+$(DRIFT_PEER_READY): WHAT := "evidently==0.7.23" "pandas<3"
+$(PEER_READY) $(DRIFT_PEER_READY):
+	@echo "Installing a peer of the benchmarks into $(@D)/"
+	@{ test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D); } \
+		&& $(@D)/bin/python -m pip install --quiet $(WHAT) && touch $@ \
 		|| echo "The peer could not be installed; the benchmarks run without it"
 
 lint: $(READY)

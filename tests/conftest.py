@@ -23,9 +23,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     soak = bool(os.environ.get("CREDITRISK_SOAK"))
     for item in items:
-        if "soak" in item.keywords and not soak:
+        if item.get_closest_marker("soak") and not soak:
             item.add_marker(pytest.mark.skip(reason="long: make soak runs it"))
-        if "/benchmarks/" in str(item.path) and not config.getoption("--benchmarks"):
+        if item.path.parent.name == "benchmarks" and not config.getoption("--benchmarks"):
             item.add_marker(pytest.mark.skip(reason="a benchmark: make bench runs it"))
 
 

@@ -16,8 +16,10 @@ from creditrisk.data.sample import make_applications
 from creditrisk.data.source import EMBEDDED
 from creditrisk.data.tables import Applications, Book, check_applications, read_file
 from creditrisk.errors import DataError, LogError
-from creditrisk.monitoring.checks import check_features, report_record
-from creditrisk.monitoring.drift import DriftReport
+from creditrisk.monitoring.alerts import consider_outcomes, open_alerts
+from creditrisk.monitoring.checks import check_rows, check_scored, report_record, results_of
+from creditrisk.monitoring.drift import AMBER, RED, Baseline, DriftReport
+from creditrisk.monitoring.outcomes import OutcomeReport
 from creditrisk.runs import RunFolder
 from creditrisk.serving.log import PredictionLog, ReportRecord, migrate
 from creditrisk.serving.model import ModelData
@@ -60,13 +62,19 @@ class Logged:
 
 @dataclass(frozen=True)
 class Window:
-    """Features of some predictions, column -> (n,), and where they came from. `rows` are log rows, if any."""
+    """Some predictions, scored rows or log rows, and where they came from."""
 
-    features: dict
     key: str
     description: str
+    scored: Scored | None
     rows: list[dict] | None
     rejected: pd.DataFrame
+
+    def compared(self, data: ModelData, baseline: Baseline | None = None) -> DriftReport:
+        """The window held against the model's baseline, or another one of it."""
+        if self.scored is not None:
+            return check_scored(data, self.scored, baseline)
+        return check_rows(data, self.rows, baseline)
 
 
 def open_log() -> PredictionLog:
@@ -146,7 +154,7 @@ def log_file(
             file_records(scorer, checked, scored, run=run, file_sha256=file_sha256), decisions, strict=True
         )
     ]
-    report = check_features(scorer.data, scored.features)
+    report = check_scored(scorer.data, scored)
     log = open_log()
     try:
         added = log.append(records)
@@ -181,11 +189,11 @@ def current_window(data: ModelData, window: int, path: str) -> Window:
     if path:
         delivered = read_applications(path, data.portfolio)
         checked = check_applications(delivered.frame, data.portfolio, delivered.name)
-        features = Scorer(data).score_frame(checked.frame).features
+        scored = Scorer(data).score_frame(checked.frame)
         text = f"{len(checked.frame):,} of {checked.received:,} rows of {delivered.name}"
         if len(checked.frame) < checked.received:
             text += "; the others were rejected"
-        return Window(features, f"file-{delivered.sha256[:16]}", text, None, checked.rejected)
+        return Window(f"file-{delivered.sha256[:16]}", text, scored, None, checked.rejected)
     log = open_log()
     try:
         rows = log.window(data.version, data.sha256, window, purposes=("production", "file"))
@@ -196,12 +204,99 @@ def current_window(data: ModelData, window: int, path: str) -> Window:
             f"model {data.version} has no prediction in the log yet; run `creditrisk score`, call the API, "
             "or give a file with -p current FILE"
         )
-    features = pd.DataFrame([row["features"] for row in rows])
     text = f"logged from {rows[0]['created_at']:%Y-%m-%d %H:%M} to {rows[-1]['created_at']:%Y-%m-%d %H:%M} UTC"
     if len(rows) < window:
         text += f"; the log holds {len(rows):,} predictions of this model, fewer than the window of {window:,}"
     key = f"predictions-{rows[0]['id']}-{rows[-1]['id']}"
-    return Window({name: features[name] for name in features}, key, text, rows, pd.DataFrame())
+    return Window(key, text, None, rows, pd.DataFrame())
+
+
+FIRST = "first:"
+
+
+def named_baseline(data: ModelData, reference: str) -> Baseline:
+    """What a window is held against: by default the model's own baseline, its training rows.
+
+    Applicants differ from booked loans without any drift, so a sample of those who came through the door may serve
+    better: `reference` is "first:N" for the model's first N production applications, or a file of applications. Raises
+    LogError when the log has fewer of them.
+    """
+    own = Baseline.from_dict(data.baseline)
+    if not reference:
+        return own
+    optional = [column.name for column in own.columns if column.optional]
+    if not reference.startswith(FIRST):
+        delivered = read_applications(reference, data.portfolio)
+        checked = check_applications(delivered.frame, data.portfolio, delivered.name)
+        scored = Scorer(data).score_frame(checked.frame)
+        whose = f"{len(scored):,} applicants of {delivered.name}"
+        return Baseline.fit(pd.DataFrame(scored.features), results_of(scored.pd, scored.score), optional, whose)
+    n = int(reference.removeprefix(FIRST))
+    log = open_log()
+    try:
+        rows = log.production(data.version, data.sha256, 1, n)
+    finally:
+        log.close()
+    if len(rows) < n:
+        raise LogError(
+            f"the log holds {len(rows):,} of the first {n:,} production applications of model {data.version}"
+        )
+    features = pd.DataFrame([row["features"] for row in rows])
+    results = results_of([row["pd"] for row in rows], [row["score"] for row in rows])
+    return Baseline.fit(features, results, optional, f"the first {n:,} applicants (production)")
+
+
+def automatic_checks(data: ModelData, last: int = 200) -> pd.DataFrame:
+    """The model's last automatic checks, oldest first: when, bucket, n, status, flagged, alarm, worst (column: PSI).
+
+    A check is an alarm when it and the one before are flagged. Empty where there is no log or no check yet.
+    """
+    log = open_log()
+    try:
+        rows = log.reports(last, model_version=data.version, model_sha256=data.sha256, trigger="automatic")
+    finally:
+        log.close()
+    told = []
+    for row in rows:
+        worst = DriftReport.from_dict(row["report"]).worst_first[0]
+        told.append(
+            {
+                "when": row["created_at"],
+                "bucket": int(row["window_key"].removeprefix("bucket-")),
+                "n": row["n"],
+                "status": row["status"],
+                "flagged": row["status"] in (AMBER, RED),
+                "worst": worst.column,
+                "psi_adjusted": worst.psi_adjusted,
+            }
+        )
+    names = ["when", "bucket", "n", "status", "flagged", "worst", "psi_adjusted"]
+    table = pd.DataFrame(told, columns=names).sort_values("bucket", ignore_index=True)
+    follows = table["bucket"].diff() == 1
+    table["alarm"] = table["flagged"].astype(bool) & table["flagged"].shift(fill_value=False).astype(bool) & follows
+    return table
+
+
+def keep_outcomes(report: OutcomeReport) -> int:
+    """Store a report on outcomes, the same window once, and tell whoever is to be told of a change. Returns its id."""
+    rules = report.rules
+    parts = (f"{rules.as_of:%Y-%m-%d}", rules.by, f"{rules.months} months", f"{rules.complete:g} known", report.segment)
+    n = report.pooled.n if report.pooled else 0
+    log = open_log()
+    try:
+        stored = log.store_outcome_report(
+            report.model_version,
+            report.model_sha256,
+            ", ".join(filter(None, parts)),
+            report.verdict,
+            n,
+            report.to_dict(),
+        )
+        if (alerts := open_alerts(log, settings())) is not None:
+            consider_outcomes(alerts, report)
+    finally:
+        log.close()
+    return stored
 
 
 def store_window(data: ModelData, report: DriftReport, taken: Window) -> int:

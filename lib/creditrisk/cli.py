@@ -1,5 +1,5 @@
-"""The command line: notebooks (train, score, drift, binning, validate, run), the life of models (models, promote,
-replay), and runs, sample, serve, dashboard.
+"""The command line: notebooks (train, score, drift, outcomes, binning, validate, run), the life of models (models,
+promote, replay), and runs, sample, serve, dashboard.
 
 What is slow to import (papermill, pandas, uvicorn) is imported in the commands: --help answers at once.
 """
@@ -18,11 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from creditrisk.alert_commands import add_alert_commands
 from creditrisk.errors import CreditRiskError, ParameterError, is_about_input
 from creditrisk.key_commands import add_key_commands
 from creditrisk.log_commands import add_log_commands
-from creditrisk.params import NOTEBOOK_PARAMS, describe_params
+from creditrisk.params import describe_params
+from creditrisk.retrain_commands import add_retrain_commands
 from creditrisk.settings import Settings, reload_settings, settings, shown_path
+from creditrisk.simulate_commands import add_simulate_command
 from creditrisk.stream_commands import add_stream_commands
 
 if TYPE_CHECKING:
@@ -36,8 +39,10 @@ WHAT = {
     "train": "train models on a book of loans and write them to artifacts/",
     "score": "score a file of applications and log the predictions",
     "drift": "hold recent predictions against the training baseline",
+    "outcomes": "hold predictions against what became of the loans, vintage by vintage",
     "binning": "report the bins of every variable; the bench itself is notebooks/binning.ipynb",
     "validate": "test a model version on loans it has not seen, and report as a validation unit would",
+    "recalibrate": "make a new version of a model, with its calibration fitted to its matured outcomes in the log",
 }
 
 
@@ -85,7 +90,7 @@ def _check_settings() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="creditrisk", description="A workbench for credit-risk analysts.")
     commands = parser.add_subparsers(required=True, metavar="command")
-    for name in NOTEBOOK_PARAMS:
+    for name in WHAT:
         command = _command(commands, name, WHAT[name], _run)
         command.epilog = f"parameters:\n{describe_params(name)}"
         command.set_defaults(notebook=name)
@@ -102,6 +107,9 @@ def _parser() -> argparse.ArgumentParser:
     add_key_commands(commands)
     add_log_commands(commands)
     add_stream_commands(commands)
+    add_retrain_commands(commands)
+    add_simulate_command(commands)
+    add_alert_commands(commands)
     _add_dashboard(commands)
     return parser
 
@@ -375,12 +383,13 @@ def _serve(arguments: argparse.Namespace) -> int:
     policies = load_policies(chosen.policy_file) if chosen.policy_file else Policies.of_model(model)
     policy = policies.in_force(datetime.now(UTC), model.portfolio.name)
     limit = _rate_in_words(chosen, arguments.workers)
+    receivers = _receivers_in_words(chosen)
     url = chosen.log_url
     is_new = url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists()
     migrate(url)  # once, here: workers that start together must not race for it
     address = f"http://{_for_url(arguments.host)}:{arguments.port}"
     named = model.version if arguments.model == model.version else f"{arguments.model} {model.version}"
-    said = (f"keys: {who}", str(policy), limit, f"log: {without_password(url)}{' (a new one)' * is_new}")
+    said = (f"keys: {who}", str(policy), limit, *receivers, f"log: {without_password(url)}{' (a new one)' * is_new}")
     print(f"serving {named} at {address}", *said, sep="\n  ", flush=True)
     with tempfile.TemporaryDirectory(prefix="creditrisk-") as folder:
         if arguments.workers > 1:
@@ -410,6 +419,16 @@ def _rate_in_words(chosen: Settings, workers: int) -> str:
     whose = "key" if chosen.keys_file or chosen.keys.strip() else "address"
     each = f", in each of {workers} workers" if workers > 1 else ""
     return f"rate limit: {chosen.rate_limit:g} requests a second of each {whose}, {burst:,} at once{each}"
+
+
+def _receivers_in_words(chosen: Settings) -> list[str]:
+    """A line on who gets alerts, by the names of their services. Raises ParameterError for what cannot be."""
+    from creditrisk.monitoring.alerts import statuses_told
+    from creditrisk.monitoring.receivers import open_receivers
+
+    statuses_told(chosen)
+    names = [one.name for one in open_receivers(chosen.alert_urls, chosen.alert_file)]
+    return [f"alerts: {', '.join(names)}"] if names else []
 
 
 def _require_free(host: str, port: int) -> None:

@@ -29,6 +29,14 @@ class ArtifactError(CreditRiskError):
     """A model file is missing, altered, or does not reproduce its own test vectors."""
 
 
+class TooFewOutcomes(CreditRiskError):
+    """What is asked for needs more matured outcomes than there are: the message has the numbers."""
+
+
+class StepFailed(CreditRiskError):
+    """A run that another run needs did not reach its end: the message names its folder."""
+
+
 class LogError(CreditRiskError):
     """The prediction log cannot be reached, or has another schema than this version expects."""
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from creditrisk.errors import ParameterError
@@ -98,6 +98,13 @@ def _day(value: Any) -> str:
     return text
 
 
+def _reference(value: str) -> str:
+    """A file, or first:N with a number in it. Raises ValueError."""
+    if value.startswith("first:") and not re.fullmatch(r"first:[1-9][0-9]{0,8}", value):
+        raise ValueError("must be first:N with a number of applications, as in first:1000, or a file")
+    return value
+
+
 def _is_day(text: str) -> bool:
     try:
         date.fromisoformat(text)
@@ -107,9 +114,16 @@ def _is_day(text: str) -> bool:
 
 
 Whole = Annotated[int, BeforeValidator(_whole), Allowed("a whole number")]
+Share = Annotated[
+    float, BeforeValidator(lambda value: _real(value)), Field(gt=0, le=1), Allowed("a share above 0, up to 1")
+]
 Flag = Annotated[bool, BeforeValidator(_flag), Allowed("true or false (also yes, no)")]
 Name = Annotated[str, BeforeValidator(_text), Field(min_length=1), Allowed("text that is not empty")]
 Text = Annotated[str, BeforeValidator(_text), Allowed("text, or empty")]
+Reference = Annotated[
+    str, BeforeValidator(_text), AfterValidator(_reference), Allowed("a file, first:N as in first:1000, or empty")
+]
+
 Folder = Annotated[str, BeforeValidator(_location), PathLike(), Allowed("a folder or URL, or empty")]
 Portfolio = Annotated[
     str,
@@ -124,6 +138,12 @@ TableFile = Annotated[
     BeforeValidator(_file_ending_in(".csv", ".parquet", ".xlsx")),
     PathLike(),
     Allowed("a file ending in .csv, .parquet or .xlsx, or empty"),
+]
+PortfolioOrEmpty = Annotated[
+    str,
+    BeforeValidator(_location),
+    PathLike((".toml",)),
+    Allowed("the name of a built-in portfolio or the path of a .toml file, or empty"),
 ]
 ScoredFile = Annotated[
     str,
@@ -211,6 +231,26 @@ class DriftParams(RunParams):
     current: TableFile = Field(
         "", description="File of applications (.csv, .parquet, .xlsx) to check instead of the log."
     )
+    reference: Reference = Field(
+        "",
+        description="What to compare with; empty: the training rows (booked loans). first:N takes the model's first N "
+        "production applications, a file (.csv, .parquet, .xlsx) those in it: the applicants through the door.",
+    )
+
+
+class OutcomesParams(RunParams):
+    """Parameters of notebooks/outcomes.ipynb."""
+
+    model: Name = Field("champion", description="Model version (v1, v2) or alias (champion, challenger).")
+    artifacts: Folder = Field("", description="Folder that holds the models; empty takes the one from the settings.")
+    as_of: Day = Field("", description="Date (ISO) as of which outcomes are judged; empty takes today.")
+    by: Literal["month", "quarter"] = Field("month", description="Calendar time that makes a vintage.")
+    months: Whole = Field(0, ge=0, le=600, description="Months of the performance window; 0: the portfolio's, else 12.")
+    complete: Share = Field(0.8, description="Share of granted loans whose outcome must be known to judge a vintage.")
+    segment: Text = Field("", description="Input, a category such as loan_purpose, to report by as well; empty: none.")
+    purposes: Name = Field(
+        "production, file", description="Predictions that count, by purpose; also what_if, shadow, backfill."
+    )
 
 
 class BinningParams(RunParams):
@@ -249,12 +289,43 @@ class ValidateParams(RunParams):
     sample_as_of: Day = Field("", description="Date (ISO) at which outcomes of the sample were read; empty: today.")
 
 
+class RecalibrateParams(RunParams):
+    """Parameters of notebooks/recalibrate.ipynb."""
+
+    model: Name = Field("champion", description="Model version (v1, v2) or alias (champion, challenger).")
+    artifacts: Folder = Field("", description="Folder that holds the models; empty takes the one from the settings.")
+    as_of: Day = Field("", description="Date (ISO) as of which outcomes are known; empty: now.")
+    why: Text = Field("", description="Why it is done; kept in the model file.")
+
+
+class RetrainParams(RunParams):
+    """Parameters of notebooks/retrain.ipynb."""
+
+    artifacts: Folder = Field("", description="Folder that holds the models; empty takes the one from the settings.")
+    force: Literal["", "recalibrate", "redevelop"] = Field(
+        "", description="What to do whatever monitoring says; empty: what it asks for."
+    )
+    why: Text = Field("", description="Why it is forced; recorded, and needed then.")
+    as_of: Day = Field("", description="Date (ISO) as of which outcomes are known, in the log and in data; empty: now.")
+    data: Folder = Field(
+        "", description="Newest tables to redevelop on; empty: where those of the champion's training run are."
+    )
+    portfolio: PortfolioOrEmpty = Field(
+        "", description="Portfolio to redevelop with, name or TOML file; empty: the one in the champion's file."
+    )
+    rows: Whole = Field(0, ge=0, description="Loans in the embedded book; 0: as the champion's training run had.")
+    trials: Whole = Field(20, ge=1, le=1000, description="Optuna trials for each tuned attempt of a redevelopment.")
+
+
 NOTEBOOK_PARAMS: dict[str, type[RunParams]] = {
     "train": TrainParams,
     "score": ScoreParams,
     "drift": DriftParams,
+    "outcomes": OutcomesParams,
     "binning": BinningParams,
     "validate": ValidateParams,
+    "recalibrate": RecalibrateParams,
+    "retrain": RetrainParams,
 }
 
 

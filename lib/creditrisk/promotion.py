@@ -18,7 +18,7 @@ import pandas as pd
 
 from creditrisk.data.source import load_tables
 from creditrisk.data.tables import Book, prepare_book, read_tables, to_columns
-from creditrisk.errors import ArtifactError, CreditRiskError, DataError, ParameterError
+from creditrisk.errors import ArtifactError, CreditRiskError, DataError, LogError, ParameterError
 from creditrisk.modelling.gates import TOO_FEW, Gate, release_gate
 from creditrisk.modelling.inference import auc_difference, z_of
 from creditrisk.modelling.metrics import EDGE, auc
@@ -31,7 +31,10 @@ from creditrisk.modelling.validation import (
     recorded,
     seen_before,
 )
+from creditrisk.recalibration import judged_again
+from creditrisk.serving.log import PredictionLog
 from creditrisk.serving.model import CHAMPION, ModelData, load_model, read_manifest, resolve, set_champion
+from creditrisk.settings import settings
 
 AUC_MARGIN = 0.005
 """AUC that a new champion may lack. Half of what validation calls a failure (0.01): so little is within what the next
@@ -171,13 +174,7 @@ def promote(
     if version == before:
         return replace(done, changed=False)
     candidate = load_model(version, artifacts)
-    against, notes = _of_gate(candidate, "release gate, as recorded in training")
-    evidence = None
-    if before is None:
-        notes.append("there was no champion to hold it against: only its own release gate was asked")
-    else:
-        evidence, more, said = _against_champion(candidate, before, data, as_of, artifacts)
-        against, notes = against + more, notes + said
+    against, notes, evidence = examine(candidate, before, data=data, as_of=as_of, artifacts=artifacts)
     if against and not force:
         raise PromotionRefused("\n".join([*against, "not promoted; --force --reason TEXT overrides this, on record"]))
     if force and not against:
@@ -185,6 +182,20 @@ def promote(
     done = replace(done, overridden=tuple(against), notes=tuple(notes), evidence=evidence)
     aliases = set_champion(done.to_dict(), artifacts)
     return replace(done, warnings=_mirrored(done, candidate, aliases, manifest) if mirror else ())
+
+
+def examine(
+    candidate: ModelData, before: str | None, *, data: str = "", as_of: str = "", artifacts: str = ""
+) -> tuple[list[str], list[str], Evidence | None]:
+    """What promotion asks of a version, and nothing done: reasons against it, what is to be known, and the evidence.
+
+    `before` is the champion that it is held against, None without one; `data` and `as_of` as in `promote`.
+    """
+    against, notes = _of_gate(candidate, "release gate, as recorded in training")
+    if before is None:
+        return against, [*notes, "there was no champion to hold it against: only its own release gate was asked"], None
+    evidence, more, said = _against_champion(candidate, before, data, as_of, artifacts)
+    return against + more, notes + said, evidence
 
 
 def version_to_compare(model: ModelData, wanted: str = "", artifacts: str = "") -> tuple[ModelData | None, str]:
@@ -263,9 +274,12 @@ def _against_champion(
         return None, [f"they cannot be compared: {other}; a folder holds the models of one portfolio"], []
     sample = prepare_book(read_tables(data, candidate.portfolio), candidate.portfolio, as_of) if data else None
     try:
-        rows = _fresh_rows(candidate, champion, sample) if sample else _test_rows(candidate, champion, as_of)
+        if sample is None and "recalibration" in candidate.training:
+            rows = _logged_rows(candidate, champion)
+        else:
+            rows = _fresh_rows(candidate, champion, sample) if sample else _test_rows(candidate, champion, as_of)
         evidence = compare(candidate, champion, rows)
-    except (DataError, OSError) as problem:
+    except (DataError, LogError, OSError) as problem:
         way = "" if data else "; give loans that neither knows, with --data FOLDER"
         return None, [f"{candidate.version} cannot be held against {before}: {problem}{way}"], []
     against, notes = judge(evidence, candidate, before)
@@ -307,12 +321,12 @@ def _bads_needed(evidence: Evidence) -> str:
 def compare(candidate: ModelData, champion: ModelData, rows: Rows) -> Evidence:
     """Both models' PDs, point-in-time, against the outcomes of the same rows. Raises DataError without an input."""
     bad = rows.bad
-    pds = [_pds(one, rows.frame) for one in (candidate, champion)]
+    pds = [_pds_of(one, rows) for one in (candidate, champion)]
     gap, _ = auc_difference(bad, pds[0], pds[1], LEVEL)
     losses = [_losses(bad, one) for one in pds]
     more = losses[0] - losses[1]
     error = z_of(LEVEL) * float(np.std(more, ddof=1)) / sqrt(len(bad)) if len(bad) > 1 else float("nan")
-    columns = to_columns(rows.frame, list(candidate.portfolio.inputs), candidate.portfolio)
+    columns = rows.features or to_columns(rows.frame, list(candidate.portfolio.inputs), candidate.portfolio)
     return Evidence(
         rows.what,
         len(bad),
@@ -324,6 +338,11 @@ def compare(candidate: ModelData, champion: ModelData, rows: Rows) -> Evidence:
         *map(_finite, (more.mean(), more.mean() - error)),
         release_gate(bad, pds[0]),
     )
+
+
+def _pds_of(model: ModelData, rows: Rows) -> np.ndarray:
+    """Point-in-time PDs of the rows that judge, float64 (n,)."""
+    return _pds(model, rows.frame) if rows.features is None else model.model.point_in_time.pd(rows.features)
 
 
 def _pds(model: ModelData, frame: pd.DataFrame) -> np.ndarray:
@@ -353,12 +372,16 @@ def _shown(value: float | None, form: str = ".4f") -> str:
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows that judge: `what` they are, inputs by column (n,), outcomes 0/1 (n,), and what is to be known of them."""
+    """Rows that judge: `what` they are, inputs by column (n,), outcomes 0/1 (n,), and what is to be known of them.
+
+    Logged predictions have no inputs here but `features` by column (n,), as the model has read them.
+    """
 
     what: str
     frame: pd.DataFrame
     bad: np.ndarray
     notes: tuple[str, ...] = ()
+    features: dict[str, np.ndarray] | None = None
 
 
 def rebuild(model: ModelData, as_of: str = "") -> tuple[Book, Split]:
@@ -392,12 +415,29 @@ def _test_rows(candidate: ModelData, champion: ModelData, as_of: str) -> Rows:
     try:
         developed = _trained_on(champion)
     except (DataError, OSError) as problem:
-        raise DataError(
-            f"the rows that {champion.version} was trained on, in another run, cannot be made again, so it may know "
-            f"those that would judge it: {problem}"
-        ) from None
+        later = _younger(frame, champion)
+        if len(set(bad[later])) < 2:
+            raise DataError(
+                f"the rows that {champion.version} was trained on, in another run, cannot be made again, so it may "
+                f"know those that would judge it: {problem}"
+            ) from None
+        notes = (f"the rows that {champion.version} was trained on cannot be made again: {problem}",)
+        told = f", of these only the {int(later.sum()):,} too young to have been among those of {champion.version}"
+        return _both_classes(f"{what}{told}", frame, bad, later, notes)
     known = _known(frame, developed, book)
     return _both_classes(f"{what}{_left_out({champion.version: known})}", frame, bad, ~known)
+
+
+def _younger(frame: pd.DataFrame, champion: ModelData) -> np.ndarray:
+    """Rows whose performance window was not over when the champion's training run read outcomes, bool (n,).
+
+    It set such rows aside, whatever tables it read. None without dates or a window.
+    """
+    target, read_on = champion.portfolio.target, pd.Timestamp(recorded(champion.training).as_of)
+    if not target.observation_date or not target.performance_months:
+        return np.zeros(len(frame), dtype=bool)
+    matured = frame[target.observation_date] + pd.DateOffset(months=target.performance_months)
+    return (matured > read_on).to_numpy()
 
 
 def _fresh_rows(candidate: ModelData, champion: ModelData, sample: Book) -> Rows:
@@ -412,6 +452,18 @@ def _fresh_rows(candidate: ModelData, champion: ModelData, sample: Book) -> Rows
         new &= ~known
         seen[model.version] = known
     return _both_classes(f"a new sample{_left_out(seen)}", sample.frame, sample.bad, new, tuple(notes))
+
+
+def _logged_rows(candidate: ModelData, champion: ModelData) -> Rows:
+    """The later part of the matured predictions that a version was recalibrated on: it was not fitted to them."""
+    log = PredictionLog(settings().log_url)
+    try:
+        log.check_schema()
+        found, notes = judged_again(candidate, champion, log)
+    finally:
+        log.close()
+    what = f"the matured predictions that {candidate.version} was judged on, from {found.span}"
+    return Rows(what, pd.DataFrame(), found.bad, tuple(notes), found.columns)
 
 
 def _left_out(seen: Mapping[str, np.ndarray]) -> str:

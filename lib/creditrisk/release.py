@@ -5,13 +5,15 @@ from __future__ import annotations
 import datetime as dt
 
 import numpy as np
+import pandas as pd
 
 from creditrisk.data.sample import SampleBook
 from creditrisk.modelling.attempts import Fitted, known
 from creditrisk.modelling.interactions import Interactions
 from creditrisk.modelling.metrics import auc
-from creditrisk.modelling.scorecard import Reasons
+from creditrisk.modelling.scorecard import Reasons, scores_of
 from creditrisk.modelling.train import Training, notes
+from creditrisk.monitoring.checks import results_of
 from creditrisk.monitoring.drift import Baseline
 from creditrisk.serving.model import ModelData, library_versions, make_test_vectors
 
@@ -34,7 +36,7 @@ def make_model_data(
         model=fitted.model,
         reasons=Reasons.fit(fitted.model, rows.columns, portfolio, fitted.threshold),
         threshold=fitted.threshold,
-        baseline=Baseline.fit(frame[list(fitted.model.features)]).to_dict(),
+        baseline=_baseline(fitted, frame, training).to_dict(),
         metrics={
             "test": known(fitted.test),
             "raw": known(fitted.raw),
@@ -61,6 +63,17 @@ def make_model_data(
         versions=library_versions(),
         test_vectors=make_test_vectors(fitted.model, inputs, rows.columns),
     )
+
+
+def _baseline(fitted: Fitted, frame: pd.DataFrame, training: Training) -> Baseline:
+    """Features before encoding of the training rows, and PDs and scores that these had from models blind to them."""
+    portfolio = training.book.portfolio
+    optional = [name for name, column in portfolio.columns.items() if column.role == "optional"]
+    results = None
+    if fitted.out_of_fold is not None:
+        pds = fitted.model.calibration.pd(fitted.out_of_fold)
+        results = results_of(pds, scores_of(pds, portfolio.scale))
+    return Baseline.fit(frame[list(fitted.model.features)], results, optional)
 
 
 def _folds(fitted: Fitted) -> dict:

@@ -13,6 +13,7 @@ from anyio import to_thread
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from creditrisk.monitoring.alerts import AlertWorker, open_alerts
 from creditrisk.monitoring.checks import CheckWorker
 from creditrisk.serving.access import LOOPBACK_NAMES, Access, RateLimit, described, keys_from
 from creditrisk.serving.api import Direct, create_app
@@ -40,22 +41,33 @@ def create() -> ASGIApp:
     log = PredictionLog(chosen.log_url, chosen.drift_period, busy_seconds=chosen.busy_seconds)
     try:
         log.check_schema()
+        alerts = open_alerts(log, chosen)
     except BaseException:
         log.close()
         raise
     sys.setswitchinterval(SWITCH_SECONDS)
     finder = model_finder(models, chosen.artifacts_dir)
-    checks = CheckWorker(log, finder, on_check=metrics.drift_check, made=lambda: app.state.desk.made)
+    told = AlertWorker(alerts, log) if alerts else None
+    checks = CheckWorker(
+        log,
+        finder,
+        on_check=metrics.drift_check,
+        made=lambda: app.state.desk.made,
+        after_report=lambda check: told and told.look_at(check.model_version, check.model_sha256),
+    )
     watch = Watch(models)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         checks.start()
         watch.start()
+        if told:
+            told.look_at(*models.serving.key)
+            told.start()
         try:
             yield
         finally:
-            for part in (app.state.desk, watch, checks):
+            for part in filter(None, (app.state.desk, watch, checks, told)):
                 await to_thread.run_sync(part.stop)
             log.close()
 

@@ -39,6 +39,12 @@ class Settings(BaseSettings):
     rate_burst: int = Field(0, ge=0, description="Requests that may come at once; 0: as many as in one second.")
     busy_seconds: float = Field(5, gt=0, description="How long the API waits for a database that others write to.")
     log_minimum_days: int = Field(365, ge=1, description="No prediction younger than this is purged from the log.")
+    alert_urls: str = Field(
+        "", repr=False, description="Receivers of alerts: apprise URLs, with spaces or commas between them. Secret."
+    )
+    alert_file: Path | None = Field(None, description="apprise configuration file of receivers, YAML or text. Secret.")
+    alert_cool_down: float = Field(21_600, ge=0, description="Seconds after an alert in which changes wait.")
+    alert_on: str = Field("red,green", description="Statuses that are told: red, green, amber, insufficient data.")
     metrics_folder: Path | None = Field(
         None, description="Where workers add up their numbers; `creditrisk serve --workers` sets it."
     )

@@ -6,7 +6,6 @@ import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +36,7 @@ def add_stream_commands(commands: Any) -> None:
 
 def _score_file(arguments: argparse.Namespace) -> int:
     from creditrisk.batch import open_log, policy_in_force
+    from creditrisk.monitoring.checks import GrowingWindow
     from creditrisk.serving.model import load_model
     from creditrisk.serving.stream import score_stream
 
@@ -44,6 +44,7 @@ def _score_file(arguments: argparse.Namespace) -> int:
     policy = policy_in_force(data)
     run = arguments.run or f"score-file-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     log = open_log() if arguments.log else None
+    window = GrowingWindow(data)
     try:
         with nullcontext() if arguments.no_progress else bar(arguments.source) as progress:
             totals = score_stream(
@@ -56,8 +57,9 @@ def _score_file(arguments: argparse.Namespace) -> int:
                 run=run,
                 totals=arguments.totals,
                 policy=policy,
+                on_logged=window.add,
             )
-        report = None if log is None or not totals.scored else store_report(log, data, totals)
+        report = None if log is None or not totals.scored else store_report(log, data, totals, window.report())
     finally:
         if log is not None:
             log.close()
@@ -81,35 +83,10 @@ def bar(title: str) -> Iterator[Progress]:
         yield progress
 
 
-def file_report(data: ModelData, totals: Totals) -> DriftReport:
-    """The drift report of a whole streamed file, from the sums of its features.
-
-    A column whose values are its mean, or the least and the most of them, is all that the rule looks at.
-    """
-    import pandas as pd
-
-    from creditrisk.monitoring.drift import Baseline, DriftReport, compare
-
-    baseline, items = Baseline.from_dict(data.baseline), []
-    for column in baseline.columns:
-        sums = totals.features.get(column.name)
-        values: dict[str, list] = {}
-        if sums is not None:
-            known = ["a level"] if sums.mean is None else [sums.mean] if column.std else [sums.least, sums.most]
-            values = {column.name: known if sums.present else [None]}
-        item = compare(Baseline((column,), baseline.rows), pd.DataFrame(values)).items[0]
-        if sums is not None:
-            mean = sums.mean if item.new_mean is not None else None
-            item = replace(item, n=sums.present, new_missing=1 - sums.present / totals.scored, new_mean=mean)
-        items.append(item)
-    return DriftReport(tuple(items), totals.scored, baseline.rows)
-
-
-def store_report(log: PredictionLog, data: ModelData, totals: Totals) -> DriftReport:
-    """Check a logged file once, as a whole, and keep the report; the same file again is the same report."""
+def store_report(log: PredictionLog, data: ModelData, totals: Totals, report: DriftReport) -> DriftReport:
+    """Keep the one check of a logged file as a whole; the same file again is the same report."""
     from creditrisk.monitoring.checks import report_record
 
-    report = file_report(data, totals)
     key = f"file-{totals.sha256[:16]}"
     log.store_report(
         report_record(report), model_version=data.version, model_sha256=data.sha256, trigger="file", window_key=key
@@ -136,7 +113,7 @@ def _lines(totals: Totals, report: DriftReport | None) -> list[str]:
     if totals.logged is not None:
         lines.append(f"log: {totals.logged:,} predictions added, {totals.known:,} already there")
     if report is not None:
-        lines.append(f"drift check of the file: {report.status}")
+        lines.append(f"drift check of the file: {report.status}. {report.verdict}")
     return lines
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from creditrisk.monitoring.checks import run_due_checks
+from creditrisk.monitoring.checks import SCORES, run_due_checks
 from creditrisk.serving.contract import example_application
 
 
@@ -63,11 +63,14 @@ def test_a_hundred_predictions_give_one_drift_check_and_extreme_ones_are_flagged
         "id", "timestamp", "model_version", "trigger", "window_key", "n", "status", "flagged", "flagged_columns",
         "columns",
     }  # fmt: skip
-    assert (quiet["n"], quiet["status"], quiet["flagged"], quiet["flagged_columns"]) == (100, "ok", 0, [])
+    assert (quiet["n"], quiet["status"], quiet["flagged"], quiet["flagged_columns"]) == (100, "green", 0, [])
     assert (quiet["trigger"], quiet["window_key"], drifted["window_key"]) == ("automatic", "bucket-1", "bucket-2")
-    assert (drifted["status"], drifted["flagged"], drifted["flagged_columns"]) == ("drift", 1, ["loan_tenure_months"])
+    assert drifted["status"] == "red" and drifted["flagged"] == len(drifted["flagged_columns"])
+    assert {"loan_tenure_months"} <= set(drifted["flagged_columns"]) <= {"loan_tenure_months", *SCORES}
+    assert "bins" not in drifted["columns"][0], "a list of reports stays short"
     by_name = {column["column"]: column for column in drifted["columns"]}
     assert by_name["loan_tenure_months"]["new_mean"] == 600 and by_name["loan_tenure_months"]["z"] > 3
+    assert by_name["loan_tenure_months"]["psi_adjusted"] > 0.25 and by_name["age"]["status"] == "green"
     assert abs(by_name["age"]["z"]) < 3 and not by_name["age"]["z_flag"]
     assert [r["id"] for r in served.client.get("/drift-reports?limit=1").json()] == [drifted["id"]]
     assert served.client.get(f"/drift-reports?before_id={drifted['id']}").json() == [quiet]

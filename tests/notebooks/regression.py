@@ -23,11 +23,25 @@ SMOKE = {
     "train": {"rows": 4_000, "trials": 2},
     "score": {"model": "v2"},
     "drift": {"model": "v2", "window": 500},
+    "outcomes": {"model": "v2"},
     "binning": {"rows": 4_000},
     "validate": {"model": "v2", "rows": 4_000},
     "risk": {},
+    "recalibrate": {"model": "v2", "as_of": "2025-02-01"},
+    "retrain": {},
 }
 """The chain and its parameters: training first, then what needs a trained model; the page has none."""
+
+
+def prepare(name: str, folder: Path) -> None:
+    """What a notebook needs that none before it has made: matured outcomes, to recalibrate on."""
+    if name != "recalibrate":
+        return
+    sys.path.insert(0, str(ROOT / "tests"))
+    from creditrisk.serving.model import load_model
+    from matured import log_matured
+
+    log_matured(load_model("v2", str(folder / "artifacts")), f"sqlite:///{folder / 'runs' / 'predictions.db'}", 1_500)
 
 
 def notebook_file(name: str) -> Path:
@@ -110,6 +124,7 @@ def update() -> None:
         folder = Path(temporary)
         os.environ.update(environment(folder))
         for name in SMOKE:
+            prepare(name, folder)
             copy = smoke_copy(name, folder, None)
             done = papermill.execute_notebook(str(copy), str(folder / f"{name}.out.ipynb"), kernel_name="python3")
             outputs = {

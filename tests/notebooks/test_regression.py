@@ -18,6 +18,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("name", regression.SMOKE)
 def test_notebook_reproduces_its_checked_outputs(name: str, folder: Path) -> None:
+    regression.prepare(name, folder)
     copy = regression.smoke_copy(name, folder, regression.read_expected(name))
     done = regression.run_nbval(copy, regression.environment(folder))
     assert done.returncode == 0, done.stdout[-6000:]

@@ -25,7 +25,7 @@ from creditrisk.data.portfolio import load_portfolio
 from creditrisk.data.sample import make_applications, make_book
 from creditrisk.data.tables import check_applications, prepare_book
 from creditrisk.errors import DataError, LogError
-from creditrisk.monitoring.checks import check_features
+from creditrisk.monitoring.checks import check_rows
 from creditrisk.runs import RunFolder
 from creditrisk.serving.model import ModelData
 from creditrisk.serving.scorer import Scorer, scored_table
@@ -256,7 +256,7 @@ def test_a_window_is_the_last_predictions_of_this_very_model(settings_in, data, 
     assert [row["application_id"] for row in taken.rows] == make_applications(40)["application_id"].tolist()[15:]
     assert {row["model_version"] for row in taken.rows} == {"v2"}
     assert taken.key == f"predictions-{taken.rows[0]['id']}-{taken.rows[-1]['id']}"
-    assert set(taken.features) == set(data.features) and len(taken.features["age"]) == 25
+    assert taken.compared(data).to_dict() == check_rows(data, taken.rows).to_dict() and len(taken.rows) == 25
     assert "fewer" not in taken.description and taken.rejected.empty
 
 
@@ -265,7 +265,7 @@ def test_a_window_smaller_than_asked_says_so(settings_in, data):
     taken = current_window(data, 1_000, "")
     assert len(taken.rows) == 40
     assert "the log holds 40 predictions of this model, fewer than the window of 1,000" in taken.description
-    assert check_features(data, taken.features).rows == 40
+    assert taken.compared(data).rows == 40
 
 
 def test_a_window_can_be_a_file(settings_in, data, tmp_path):
@@ -273,33 +273,33 @@ def test_a_window_can_be_a_file(settings_in, data, tmp_path):
     frame.loc[0, "age"] = 7
     frame.to_csv(tmp_path / "today.csv", index=False)
     taken = current_window(data, 5, str(tmp_path / "today.csv"))
-    assert len(taken.features["age"]) == 11 and taken.rows is None and taken.key.startswith("file-")
+    assert len(taken.scored) == 11 and taken.rows is None and taken.key.startswith("file-")
     assert taken.description == "11 of 12 rows of today.csv; the others were rejected"
     assert taken.rejected["row"].tolist() == [1]
     frame.iloc[1:].to_csv(tmp_path / "good.csv", index=False)
     assert current_window(data, 5, str(tmp_path / "good.csv")).description == "11 of 11 rows of good.csv"
     frame.assign(age=7).to_csv(tmp_path / "bad.csv", index=False)
     none = current_window(data, 5, str(tmp_path / "bad.csv"))
-    assert check_features(data, none.features).status == "insufficient data"
+    assert none.compared(data).status == "insufficient data"
 
 
 def test_storing_the_same_window_again_is_the_same_report(settings_in, data):
     logged(data, make_applications(40))
     taken = current_window(data, 25, "")
-    report = check_features(data, taken.features)
+    report = taken.compared(data)
     first = store_window(data, report, taken)
     assert store_window(data, report, taken) == first
     by_notebook = [r for r in stored_reports() if r["trigger"] == "notebook"]
     assert [r["id"] for r in by_notebook] == [first] and by_notebook[0]["report"] == report.to_dict()
     assert by_notebook[0]["first_prediction"] == taken.rows[0]["id"]
     other = current_window(data, 24, "")
-    assert store_window(data, check_features(data, other.features), other) != first
+    assert store_window(data, other.compared(data), other) != first
 
 
 def test_a_window_of_a_file_is_stored_without_log_rows(settings_in, data, tmp_path):
     make_applications(12).to_parquet(tmp_path / "today.parquet")
     taken: Window = current_window(data, 5, str(tmp_path / "today.parquet"))
-    store_window(data, check_features(data, taken.features), taken)
+    store_window(data, taken.compared(data), taken)
     (report,) = stored_reports()
     assert (report["first_prediction"], report["window_key"], report["n"]) == (None, taken.key, 12)
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from creditrisk.errors import ArtifactError
 from creditrisk.monitoring import checks
-from creditrisk.monitoring.checks import CheckWorker, check_features, check_rows, report_record, run_due_checks
+from creditrisk.monitoring.checks import SCORES, CheckWorker, check_rows, check_scored, report_record, run_due_checks
 from creditrisk.serving import log as log_module
 from creditrisk.serving.log import CHECKS, MAX_ATTEMPTS, PREDICTIONS, PredictionLog, migrate
 from creditrisk.serving.model import ModelData
@@ -90,7 +90,7 @@ def test_extreme_predictions_are_drift(log, models):
     predict(log, models["v2"], PERIOD, loan_amount=1e9)
     run_due_checks(log, lambda check: models["v2"], "me")
     (report,) = log.reports()
-    assert report["status"] == "drift" and "loan_amount" in report["report"]["flagged"] and report["flagged"] >= 1
+    assert report["status"] == "red" and "loan_amount" in report["report"]["flagged"] and report["flagged"] >= 1
 
 
 def test_a_failing_check_is_tried_again_later_and_holds_up_no_other(log, models, caplog, clock):
@@ -168,9 +168,9 @@ def test_two_workers_share_the_checks(log, models):
 def test_reports_of_files_and_of_logged_rows_are_of_the_same_rule(models):
     data, frame = models["v2"], some_applications().frame
     scored = Scorer(data).score_frame(frame)
-    rows = [{"id": i + 5, "features": scored.features_of(i)} for i in range(len(scored))]
-    by_rows, by_columns = check_rows(data, rows), check_features(data, scored.features)
-    assert [i.column for i in by_rows.items] == list(data.features) and by_rows.rows == len(frame)
+    rows = [{"id": i + 5, "features": scored.features_of(i), **scored.result_of(i)} for i in range(len(scored))]
+    by_rows, by_columns = check_rows(data, rows), check_scored(data, scored)
+    assert [i.column for i in by_rows.items] == [*data.features, *SCORES] and by_rows.rows == len(frame)
     for a, b in zip(by_rows.items, by_columns.items, strict=True):
         assert a.status == b.status and (a.z is None or a.z == pytest.approx(b.z, abs=1e-12))
     record = report_record(by_rows, rows)
@@ -179,12 +179,13 @@ def test_reports_of_files_and_of_logged_rows_are_of_the_same_rule(models):
     assert report_record(by_columns).first_prediction is None
 
 
-def test_an_optional_input_that_nobody_sends_is_insufficient_data(models):
+def test_an_optional_input_that_nobody_sends_is_insufficient_data_and_no_drift(models):
     data = models["v2"]
     assert "enquiry_count" in data.features
-    scored = Scorer(data).score_frame(some_applications().frame.assign(enquiry_count=float("nan")))
-    report = check_rows(data, [{"features": scored.features_of(i)} for i in range(len(scored))])
+    scored = Scorer(data).score_frame(some_applications(80).frame.assign(enquiry_count=float("nan")))
+    report = check_scored(data, scored)
     assert {i.column for i in report.items if i.status == "insufficient data"} == {"enquiry_count"}
+    assert "enquiry_count" not in report.flagged
 
 
 def until(condition, seconds: float = 10) -> bool:

@@ -9,6 +9,7 @@ the oracle AUC.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +117,7 @@ def make_book(
     customers, loans, bureau = _draw(rng, rows, elapsed if drift else np.zeros(rows))
     loans["disbursal_date"] = disbursed
     loans["installment_start_dt"] = disbursed + rng.integers(1, 31, rows).astype("timedelta64[D]")
-    log_odds = _risk(customers, loans, bureau)
+    log_odds = _log_odds(_applications(customers, loans, bureau))
     if drift:
         log_odds += CYCLE_HEIGHT * np.sin(2 * np.pi * elapsed * 5 / CYCLE_YEARS)
 
@@ -162,11 +163,35 @@ def make_applications(rows: int = 1_000, seed: int = 7) -> pd.DataFrame:
     """
     if rows < 1:
         raise ParameterError(f"rows={rows}: ask for at least 1 application")
-    rng = np.random.default_rng(seed)
-    customers, loans, bureau = _draw(rng, rows, np.zeros(rows))
+    applications = draw_applications(np.random.default_rng(seed), rows)
+    applications.insert(0, "application_id", _ids("A", rows, 6))
+    return applications
+
+
+def draw_applications(rng: np.random.Generator, rows: int) -> pd.DataFrame:
+    """The columns of `make_applications` without its ids, drawn with a generator of one's own."""
+    return _applications(*_draw(rng, rows, np.zeros(rows)))
+
+
+def true_pds(applications: pd.DataFrame) -> np.ndarray:
+    """True PDs, float64 (n,), of complete applications (columns as of `make_applications`).
+
+    The rules are those of the book, and their level is that of its default draw: applicants who are riskier than its
+    borrowers have a higher mean PD than BAD_RATE.
+    """
+    return expit(_log_odds(applications) + _level())
+
+
+@cache
+def _level() -> float:
+    """The constant of the log-odds at which a clean draw of 50,000 loans has the promised bad rate."""
+    log_odds = _log_odds(draw_applications(np.random.default_rng(42), 50_000))
+    return _constant(log_odds, BAD_RATE * len(log_odds), np.ones(len(log_odds), dtype=bool))
+
+
+def _applications(customers: pd.DataFrame, loans: pd.DataFrame, bureau: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "application_id": _ids("A", rows, 6),
             "age": customers["age"],
             "income": customers["income"],
             "loan_amount": loans["loan_amount"],
@@ -276,28 +301,33 @@ def _draw_loans(
     )
 
 
-def _risk(customers: pd.DataFrame, loans: pd.DataFrame, bureau: pd.DataFrame) -> np.ndarray:
+def _log_odds(applications: pd.DataFrame) -> np.ndarray:
     """Log-odds of default up to the constant: the coefficients of the public book, fitted to clean rows."""
-    used = bureau["credit_utilization_ratio"].to_numpy()
-    open_accounts = bureau["number_of_open_accounts"].to_numpy()
+    used = applications["credit_utilization_ratio"].to_numpy()
+    open_accounts = applications["num_open_accounts"].to_numpy()
     # Enquiries work through utilization only, so their own IV is near zero: a model has to look for pairs.
-    enquiries = 0.3 * (bureau["enquiry_count"].to_numpy() - open_accounts - 2.5) * (used - 45) / 30
+    enquiries = 0.3 * (applications["enquiry_count"].to_numpy() - open_accounts - 2.5) * (used - 45) / 30
     return (
         0.1483 * used
-        + 0.1093 * _delinquency_ratio(bureau)
-        + 3.359 * loans["loan_amount"].to_numpy() / customers["income"].to_numpy()
-        + 0.215 * _average_dpd(bureau)
+        + 0.1093 * applications["delinquency_ratio"].to_numpy()
+        + 3.359 * applications["loan_amount"].to_numpy() / applications["income"].to_numpy()
+        + 0.215 * applications["avg_dpd_per_delinquency"].to_numpy()
         + 0.259 * open_accounts
-        + 0.008 * loans["loan_tenure_months"].to_numpy()
-        + 0.002 * customers["age"].to_numpy()
-        + RESIDENCE_RISK[pd.Categorical(customers["residence_type"], RESIDENCE).codes]
-        + PURPOSE_RISK[pd.Categorical(loans["loan_purpose"], PURPOSE).codes]
+        + 0.008 * applications["loan_tenure_months"].to_numpy()
+        + 0.002 * applications["age"].to_numpy()
+        + RESIDENCE_RISK[pd.Categorical(applications["residence_type"], RESIDENCE).codes]
+        + PURPOSE_RISK[pd.Categorical(applications["loan_purpose"], PURPOSE).codes]
         + enquiries
     )
 
 
 def _centred(log_odds: np.ndarray, bads: float, counted: np.ndarray) -> np.ndarray:
-    """PDs whose sum over the `counted` rows is `bads`: the constant of the log-odds by bisection."""
+    """PDs whose sum over the `counted` rows is `bads`."""
+    return expit(log_odds + _constant(log_odds, bads, counted))
+
+
+def _constant(log_odds: np.ndarray, bads: float, counted: np.ndarray) -> float:
+    """The constant of the log-odds at which the PDs of the `counted` rows add up to `bads`, by bisection."""
     low, high = -log_odds.max() - 20, -log_odds.min() + 20
     for _ in range(60):
         middle = (low + high) / 2
@@ -305,7 +335,7 @@ def _centred(log_odds: np.ndarray, bads: float, counted: np.ndarray) -> np.ndarr
             low = middle
         else:
             high = middle
-    return expit(log_odds + middle)
+    return middle
 
 
 def _spoiled_rows(rng: np.random.Generator, personal: np.ndarray) -> dict[str, np.ndarray]:

@@ -156,6 +156,25 @@ def register_models(
     return numbers
 
 
+def log_recalibration(data, path: str) -> str:
+    """Record a recalibrated model (ModelData) and register its file; returns the id of its run.
+
+    `run` among the tags is that of the training run, which still names the version's rows; `recalibrated_in` is the run
+    that made it. Figures are those of the rows that judged it.
+    """
+    said, calibration, gate = data.training["recalibration"], data.model.calibration, data.gate
+    tags = {"portfolio": data.portfolio.name, "run": data.training["run"]}
+    tags |= {"recalibrated_in": said["run"], "recalibrated_from": said["of"]}
+    kind = {"calibration": calibration.method, "pd_kind": calibration.pd_kind, "gate": gate.status}
+    with attempt_run(f"{said['of']} recalibrated", tags | kind) as mlflow:
+        mlflow.log_params({name: getattr(calibration, name) for name in ("method", "intercept", "slope")})
+        mlflow.log_metrics(data.metrics["judged"])
+        run = mlflow.active_run().info.run_id
+    kind |= {"gate_reasons": "; ".join(gate.reasons)}
+    register_models(data.portfolio.name, {data.version: path}, {data.version: run}, {}, {data.version: kind})
+    return run
+
+
 def mirror_promotion(portfolio: str, aliases: Mapping[str, tuple[str, str]], tags: Mapping[str, str]) -> str:
     """Give the registry the aliases of the manifest after a promotion; returns what went wrong, empty when nothing did.
 

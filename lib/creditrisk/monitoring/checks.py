@@ -7,14 +7,15 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
 from creditrisk.errors import CreditRiskError
-from creditrisk.monitoring.drift import Baseline, DriftReport, compare
+from creditrisk.monitoring.drift import Baseline, DriftReport, Tally, compare, report_of
 from creditrisk.serving.log import Check, PredictionLog, ReportRecord
 from creditrisk.serving.model import ModelData
+from creditrisk.serving.scored import Scored
 
 logger = logging.getLogger(__name__)
 
@@ -22,14 +23,51 @@ LEASE_SECONDS = 60.0
 """So long a check is its worker's own; it takes some milliseconds."""
 
 
-def check_rows(data: ModelData, rows: list[dict]) -> DriftReport:
-    """Compare the logged features of some predictions with the baseline of the model that made them."""
-    return compare(Baseline.from_dict(data.baseline), pd.DataFrame([row["features"] for row in rows]))
+SCORES = ("default_probability", "credit_score")
+"""What the model says of an applicant, as columns of a check."""
 
 
-def check_features(data: ModelData, features: dict) -> DriftReport:
-    """Compare features of a scored file, column -> (n,), with the model's baseline."""
-    return compare(Baseline.from_dict(data.baseline), pd.DataFrame(features))
+def results_of(pd_values: Sequence[float], scores: Sequence[float]) -> pd.DataFrame:
+    """A model's results as a check takes them."""
+    return pd.DataFrame(dict(zip(SCORES, (pd_values, scores), strict=True)), dtype="float64")
+
+
+def check_rows(data: ModelData, rows: list[dict], baseline: Baseline | None = None) -> DriftReport:
+    """Compare some logged predictions with the baseline of the model that made them, or with another one of it."""
+    features = pd.DataFrame([row["features"] for row in rows])
+    results = results_of([row["pd"] for row in rows], [row["score"] for row in rows])
+    return compare(baseline or Baseline.from_dict(data.baseline), features, results)
+
+
+def check_scored(data: ModelData, scored: Scored, baseline: Baseline | None = None) -> DriftReport:
+    """Compare scored rows with the model's baseline, or with another one of it."""
+    results = results_of(scored.pd, scored.score)
+    return compare(baseline or Baseline.from_dict(data.baseline), pd.DataFrame(scored.features), results)
+
+
+class GrowingWindow:
+    """A window that comes in parts and is compared as a whole: only counts are kept."""
+
+    def __init__(self, data: ModelData) -> None:
+        self._baseline = Baseline.from_dict(data.baseline)
+        self._tallies: dict[tuple[str, str], Tally] = {}
+        self._rows = 0
+
+    def add(self, scored: Scored) -> None:
+        """Count some more scored rows."""
+        self._rows += len(scored)
+        results = results_of(scored.pd, scored.score)
+        parts = (("input", self._baseline.columns, pd.DataFrame(scored.features)),
+                 ("score", self._baseline.scores, results))  # fmt: skip
+        for role, columns, frame in parts:
+            for base in columns:
+                if base.name in frame.columns:
+                    tally, key = Tally.of(base, frame[base.name]), (role, base.name)
+                    self._tallies[key] = self._tallies[key] + tally if key in self._tallies else tally
+
+    def report(self) -> DriftReport:
+        """The comparison of all rows so far."""
+        return report_of(self._baseline, self._tallies, self._rows, with_scores=True)
 
 
 def report_record(report: DriftReport, rows: list[dict] | None = None) -> ReportRecord:
@@ -57,12 +95,13 @@ def run_due_checks(
     owner: str,
     after_check: Callable[[str, float], None] | None = None,
     lease_seconds: float = LEASE_SECONDS,
+    after_report: Callable[[Check], None] = lambda check: None,
 ) -> int:
     """Run every scheduled check that is due and that nobody else has, once; returns how many were stored.
 
     A check that fails waits a while before it is tried again, and its error is kept with it. One whose predictions are
     no longer all in the log has failed for good: part of a window says nothing about the window. `after_check` is
-    called with the verdict, or "failed", and the seconds that it took.
+    called with the verdict, or "failed", and the seconds that it took; `after_report` with each check that was stored.
     """
     done = 0
     while (check := log.claim_check(owner, lease_seconds=lease_seconds)) is not None:
@@ -84,6 +123,8 @@ def run_due_checks(
         finally:
             if after_check is not None:
                 after_check(result, time.perf_counter() - begun)
+        if result != "failed":
+            after_report(check)
     return done
 
 
@@ -107,9 +148,10 @@ class CheckWorker:
         on_check: Callable[[str], None] | None = None,
         made: Callable[[], int] = lambda: 0,
         lease_seconds: float = LEASE_SECONDS,
+        after_report: Callable[[Check], None] = lambda check: None,
     ) -> None:
         self._log, self._model_of, self._every, self._on_check = log, model_of, every, on_check
-        self._made, self._lease_seconds = made, lease_seconds
+        self._made, self._lease_seconds, self._after_report = made, lease_seconds, after_report
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
         self._wake, self._stop = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="drift-checks", daemon=True)
@@ -140,7 +182,9 @@ class CheckWorker:
         away = False
         while not self._stop.is_set():
             try:
-                run_due_checks(self._log, self._model_of, self._owner, self._after_check, self._lease_seconds)
+                run_due_checks(
+                    self._log, self._model_of, self._owner, self._after_check, self._lease_seconds, self._after_report
+                )
                 away = False
             except Exception as error:  # the log may be away for a while; the next round tries again
                 if not away:

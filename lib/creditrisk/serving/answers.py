@@ -209,10 +209,10 @@ class DriftCheck(BaseModel):
     trigger: str = Field(description="automatic (every full hundred), file or notebook.")
     window_key: str = Field(description="Which window; a window is checked once.")
     n: int = Field(description="Predictions compared.")
-    status: str = Field(description="ok, drift or insufficient data.")
+    status: str = Field(description="green, amber, red, or insufficient data.")
     flagged: int = Field(description="Columns that have drifted.")
     flagged_columns: list[str]
-    columns: list[dict[str, Any]] = Field(description="Each column's means, Z, shares of missing values and verdict.")
+    columns: list[dict[str, Any]] = Field(description="Each column's Z, PSI, tests, verdict and its reason.")
 
 
 class InputInfo(BaseModel):
@@ -343,7 +343,7 @@ def drift_check(row: Mapping[str, Any]) -> DriftCheck:
         status=row["status"],
         flagged=row["flagged"],
         flagged_columns=report.get("flagged", []),
-        columns=report.get("columns", []),
+        columns=[{k: v for k, v in column.items() if k != "bins"} for column in report.get("columns", ())],
     )
 
 

@@ -57,6 +57,7 @@ from creditrisk.serving.schema import (
     DECISIONS,
     HOLDS,
     METADATA,
+    OUTCOME_REPORTS,
     OUTCOMES,
     PREDICTIONS,
     REPORTS,
@@ -354,11 +355,12 @@ class PredictionLog:
 
     def rows_of_check(self, check: Check) -> list[dict[str, Any]]:
         """The predictions that the check covers, oldest first."""
-        covered = PREDICTIONS.c.sequence.between(check.first_sequence, check.last_sequence)
-        model = (check.model_version, check.model_sha256)
-        return self._read(
-            sa.select(PREDICTIONS).where(_is(PREDICTIONS, model) & covered).order_by(PREDICTIONS.c.sequence)
-        )
+        return self.production(check.model_version, check.model_sha256, check.first_sequence, check.last_sequence)
+
+    def production(self, model_version: str, model_sha256: str, first: int, last: int) -> list[dict[str, Any]]:
+        """A model's production predictions from the first-th to the last-th, oldest first, as far as they are there."""
+        covered = _is(PREDICTIONS, (model_version, model_sha256)) & PREDICTIONS.c.sequence.between(first, last)
+        return self._read(sa.select(PREDICTIONS).where(covered).order_by(PREDICTIONS.c.sequence))
 
     def finish_check(self, check: Check, report: ReportRecord) -> int:
         """Store the check's report and mark the check done, in one transaction; returns the id of the report.
@@ -555,6 +557,53 @@ class PredictionLog:
             query = query.where(OUTCOMES.c.id > after_id)
         return self._read(query.order_by(OUTCOMES.c.id).limit(positive("limit", limit)))
 
+    def followed(
+        self,
+        model_version: str,
+        model_sha256: str,
+        limit: int = 5_000,
+        after_id: int | None = None,
+        *,
+        purposes: Sequence[str] = ("production", "file"),
+        until: datetime | None = None,
+        seen_by: datetime | None = None,
+        names: Sequence[str] = (),
+    ) -> list[dict[str, Any]]:
+        """Predictions of a model, each with what has been seen of it: narrow rows, for reading many of them.
+
+        By id, oldest first; for the next page pass the last one as `after_id`. Only predictions before `until`;
+        outcomes observed after `seen_by` are as if they were not there. Dicts of id, created_at, pd, decision (a
+        person's, else the policy's), given (the input, as text, under the first of `names` that was sent), and bad and
+        observed_at of the outcome that was reported last, None without one.
+        """
+        for purpose in purposes:
+            one_of("purpose", purpose, PURPOSES)
+        table = PREDICTIONS.c
+        # + 0: else PostgreSQL looks for the greatest id from the end of the table on, once for each prediction.
+        outcome = sa.select(sa.func.max(OUTCOMES.c.id + 0)).where(OUTCOMES.c.prediction_id == table.prediction_id)
+        if seen_by is not None:
+            outcome = outcome.where(OUTCOMES.c.observed_at <= seen_by)
+        person = sa.select(DECISIONS.c.decision).where(DECISIONS.c.prediction_id == table.prediction_id)
+        person = person.order_by(DECISIONS.c.id.desc()).limit(1).scalar_subquery()
+        given = [table.inputs[name].as_string() for name in names] or [sa.null()]
+        page = sa.select(
+            table.id,
+            table.created_at,
+            table.pd,
+            sa.func.coalesce(person, table.decision).label("decision"),
+            (sa.func.coalesce(*given) if len(given) > 1 else given[0]).label("given"),
+            outcome.scalar_subquery().label("outcome"),
+        ).where(_is(PREDICTIONS, (model_version, model_sha256)), table.purpose.in_(purposes))
+        if after_id is not None:
+            page = page.where(table.id > after_id)
+        page = _between(page, table.created_at, None, until).order_by(table.id)
+        page = page.limit(positive("limit", limit)).subquery()
+        told = [page.c[name] for name in ("id", "created_at", "pd", "decision", "given")]
+        joined = sa.select(*told, OUTCOMES.c.bad, OUTCOMES.c.observed_at).outerjoin(
+            OUTCOMES, OUTCOMES.c.id == page.c.outcome
+        )
+        return self._read(joined.order_by(page.c.id))
+
     # Reading
 
     def predictions(
@@ -598,6 +647,26 @@ class PredictionLog:
         """One prediction as a dict of all columns; None when there is none with this id."""
         found = self._read(sa.select(PREDICTIONS).where(PREDICTIONS.c.prediction_id == prediction_id))
         return found[0] if found else None
+
+    def store_outcome_report(
+        self, model_version: str, model_sha256: str, window_key: str, verdict: str, n: int, report: dict[str, Any]
+    ) -> int:
+        """Keep a report on outcomes; the same window again takes the place of the one before. Returns its id."""
+        place = {**_of((model_version, model_sha256)), "window_key": window_key}
+        told = {"created_at": now(), "verdict": verdict, "n": n, "report": report}
+        statement = self._insert(OUTCOME_REPORTS).values(**place, **told)
+        statement = statement.on_conflict_do_update(index_elements=list(place), set_=told).returning(
+            OUTCOME_REPORTS.c.id
+        )
+        with self.writing() as connection:
+            return connection.execute(statement).scalar_one()
+
+    def outcome_reports(
+        self, limit: int = 100, model_version: str | None = None, model_sha256: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Up to `limit` reports on outcomes as dicts of all columns, newest first."""
+        wanted = {"model_version": model_version, "model_sha256": model_sha256}
+        return self._read(self._page_of(OUTCOME_REPORTS, limit, None, None, True, wanted))
 
     def reports(
         self,
@@ -699,10 +768,16 @@ class PredictionLog:
         return query
 
     def _read(self, query: sa.Select) -> list[dict[str, Any]]:
-        with readable_errors(self.url, self.busy_seconds), self._reader.connect() as connection:
+        with self.reading() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
     # Transactions
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection for questions; it cannot write and never waits for writers. Raises LogError."""
+        with readable_errors(self.url, self.busy_seconds), self._reader.connect() as connection:
+            yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:

@@ -124,7 +124,7 @@ class Metrics:
         self._add("creditrisk_log_failures_total")
 
     def drift_check(self, result: str) -> None:
-        """A drift check has been run: ok, drift, insufficient data, or failed."""
+        """A drift check has been run: green, amber, red, insufficient data, or failed."""
         self._add("creditrisk_drift_checks_total", result)
 
     def _add(self, *series: str) -> None:

@@ -308,6 +308,31 @@ def set_champion(record: Mapping, folder: str = "") -> dict[str, str]:
     return manifest["aliases"]
 
 
+def set_challenger(record: Mapping, folder: str = "") -> dict[str, str]:
+    """File the record of a proposal and, if it is `proposed`, make its version the challenger. Returns the aliases.
+
+    The record says what was judged: `version` with its `sha256`, and `champion` with `champion_sha256`. The champion
+    stays. Raises ArtifactError when another model stands in one of these places by now.
+    """
+    folder = folder or settings().artifacts_dir
+    fs, root = fsspec.core.url_to_fs(folder)
+    with _locked(fs, root):
+        manifest = read_manifest(folder)
+        models = manifest["models"]
+        judged = {record["version"]: record["sha256"], record["champion"]: record["champion_sha256"]}
+        same = all(name in models and models[name]["sha256"] == sha256 for name, sha256 in judged.items())
+        if manifest["aliases"].get(CHAMPION) != record["champion"] or not same:
+            raise ArtifactError(
+                f"{folder}: models or aliases were changed by another process while {record['version']} was judged; "
+                "nothing was proposed: look at `creditrisk models` and start again"
+            )
+        if record["proposed"]:
+            manifest["aliases"][CHALLENGER] = record["version"]
+        manifest.setdefault("proposals", []).append(dict(record))
+        _write(fs, f"{root}/{MANIFEST}", json.dumps(manifest, indent=2, allow_nan=False).encode())
+    return manifest["aliases"]
+
+
 def _new_manifest() -> dict:
     return {"schema": SCHEMA, "models": {}, "aliases": {}, "archived": [], "promotions": []}
 

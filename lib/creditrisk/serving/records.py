@@ -15,7 +15,7 @@ from creditrisk.errors import LogError
 PURPOSES = ("production", "file", "what_if", "shadow", "backfill")
 SOURCES = ("api", "page", "file")
 TRIGGERS = ("automatic", "file", "notebook")
-VERDICTS = ("ok", "drift", "insufficient data")  # of a drift report
+VERDICTS = ("green", "amber", "red", "insufficient data")  # of a drift report
 DECISIONS = ("approve", "refer", "decline")
 OUTCOME_STATUSES = ("corrected", "stored", "superseded", "duplicate", "unknown")
 LARGEST = 2**31 - 1  # of an INTEGER column

@@ -125,6 +125,20 @@ REPORTS = sa.Table(
     sa.Index("ix_drift_reports_created_at", "created_at"),
     sqlite_autoincrement=True,
 )
+OUTCOME_REPORTS = sa.Table(
+    "outcome_reports",
+    METADATA,
+    sa.Column("id", BIG, primary_key=True),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("model_version", sa.Text, nullable=False),
+    sa.Column("model_sha256", sa.Text, nullable=False),
+    sa.Column("window_key", sa.Text, nullable=False),  # as of which day, by what, of how many months
+    sa.Column("n", sa.Integer, nullable=False),  # predictions whose outcomes were judged
+    sa.Column("verdict", sa.Text, nullable=False),
+    sa.Column("report", JSON),
+    sa.UniqueConstraint("model_version", "model_sha256", "window_key", name="uq_outcome_reports_window"),
+    sqlite_autoincrement=True,
+)
 OUTCOMES = sa.Table(
     "outcomes",
     METADATA,
@@ -176,5 +190,28 @@ ENTRIES = sa.Table(
     sa.Column("done_by", sa.Text, nullable=False),
     sa.Column("parameters", JSON),
     sa.Column("rows", BIG, nullable=False),  # predictions exported, deleted, held or released
+    sqlite_autoincrement=True,
+)
+ALERTS = sa.Table(
+    "alerts",
+    METADATA,
+    sa.Column("id", BIG, primary_key=True),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),  # what changed, as in drift:v2
+    sa.Column("model_version", sa.Text, nullable=False),
+    sa.Column("model_sha256", sa.Text, nullable=False),
+    sa.Column("status_before", sa.Text),  # null for the first of a subject
+    sa.Column("status", sa.Text, nullable=False),  # green, amber, red, insufficient data
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),  # pending, sent, held, failed, dropped
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("lease_until", UtcTime),  # a pending one belongs to its owner, or waits, until then
+    sa.Column("owner", sa.Text),
+    sa.Column("sent_at", UtcTime),  # when the first receiver had it
+    sa.Column("delivered", JSON),  # names of the receivers that have it
+    sa.Column("error", sa.Text),
+    sa.Index("ix_alerts_subject", "subject", "id"),
+    sa.Index("ix_alerts_state", "state", "id"),
     sqlite_autoincrement=True,
 )

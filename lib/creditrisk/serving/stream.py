@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from math import inf
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -63,22 +63,11 @@ Progress = Callable[[int, float], None]
 
 
 @dataclass(frozen=True)
-class FeatureSums:
-    """A feature in the rows of a file: how many have a value and, for a number, mean, least and most of these."""
-
-    present: int
-    mean: float | None = None
-    least: float | None = None
-    most: float | None = None
-
-
-@dataclass(frozen=True)
 class Totals:
     """Control totals of a scored file: received = scored + rejected + duplicates.
 
     `rejections` counts rejected cells by column and reason, `warnings` rows beyond soft limits. With a log, `logged`
-    predictions were added and `known` were there already, `sha256` is the file's, and `features` are sums by feature
-    for one drift check of the whole file.
+    predictions were added and `known` were there already, and `sha256` is the file's.
     """
 
     file: str
@@ -98,11 +87,10 @@ class Totals:
     logged: int | None = None
     known: int | None = None
     sha256: str | None = None
-    features: dict[str, FeatureSums] = field(default_factory=dict)
 
     def to_dict(self) -> dict:
         """Plain data for JSON."""
-        return {name: value for name, value in asdict(self).items() if name != "features"}
+        return asdict(self)
 
 
 def score_stream(
@@ -117,6 +105,7 @@ def score_stream(
     run: str = "",
     totals: bool = False,
     policy: Policy | None = None,
+    on_logged: Callable[[Scored], None] | None = None,
 ) -> Totals:
     """Score a file of applications, .parquet, .csv or .csv.gz (paths or fsspec URLs), into another.
 
@@ -128,7 +117,8 @@ def score_stream(
     prediction_id under which the log holds its prediction, and in `logged` how that came there (ADDED and so on).
 
     With a log the whole file is checked before the first prediction is logged. Records are appended LOG_ROWS at a
-    time; a file scored again, after all or a part of it was logged, adds what is missing.
+    time; a file scored again, after all or a part of it was logged, adds what is missing. `on_logged` is called with
+    the results of each part that is in the log, with their features.
 
     Raises DataError for mistakes of the file as a whole, as `check_applications` does, and when more rows are rejected
     than the portfolio allows: then there is a file of rejected rows and no target.
@@ -153,6 +143,8 @@ def score_stream(
                 if log is None:
                     counts.add_checked(checked)
                 scored = scorer.score(checked)
+                if log is not None and on_logged is not None:
+                    on_logged(scored)
                 more = _decided(scored, policy) | scorer.stored
                 table = _table(checked, scored, data.reasons.most if reasons else 0, more)
                 counts.add_scored(scored, table)
@@ -660,7 +652,6 @@ class _Plain:
     """PDs and what follows from them, without reasons."""
 
     logged = known = sha256 = None
-    features: dict[str, FeatureSums] = {}
     stored: dict[str, pa.Array] = {}
 
     def __init__(self, data: ModelData) -> None:
@@ -702,7 +693,6 @@ class _Explained:
         self.stored: dict[str, pa.Array] = {}
         self.sha256 = sha256 or None
         self.logged = self.known = None if log is None else 0
-        self._sums = {name: _Sums() for name in scorer.data.features}
 
     def score(self, checked: _Checked) -> Scored:
         inputs = {
@@ -715,8 +705,6 @@ class _Explained:
         return scored
 
     def _append(self, checked: _Checked, inputs: dict[str, np.ndarray], scored: Scored) -> None:
-        for name, values in scored.features.items():
-            self._sums[name].add(values)
         frame = pd.DataFrame(inputs)
         ids = None if checked.ids is None else pd.Series(checked.ids.to_pylist(), dtype="object")
         numbers: list[str] = []
@@ -748,10 +736,6 @@ class _Explained:
         ids_of = pa.array(numbers, pa.string())
         self.stored = {"prediction_id": ids_of, "logged": _coded(np.array(states, dtype=object))}
 
-    @property
-    def features(self) -> dict[str, FeatureSums]:
-        return {} if self._log is None else {name: sums.sums() for name, sums in self._sums.items()}
-
 
 def log_states(added: AppendResult) -> list[str]:
     """How the log holds each prediction: ADDED, BEFORE, or BEFORE_OTHERWISE."""
@@ -777,32 +761,6 @@ def _rows(scored: Scored, part: slice) -> Scored:
         reasons=scored.reasons[part],
         features={name: values[part] for name, values in scored.features.items()},
     )
-
-
-@dataclass
-class _Sums:
-    """A feature summed up over chunks."""
-
-    present: int = 0
-    total: float = 0.0
-    least: float = inf
-    most: float = -inf
-
-    def add(self, values: np.ndarray) -> None:
-        if values.dtype == object:
-            self.present += int((~np.equal(values, None)).sum())
-            return
-        values = values[np.isfinite(values)]
-        if len(values):
-            self.present += len(values)
-            self.total += float(values.sum())
-            self.least, self.most = min(self.least, float(values.min())), max(self.most, float(values.max()))
-
-    def sums(self) -> FeatureSums:
-        if self.least > self.most:  # text, or no value at all
-            return FeatureSums(self.present)
-        constant = self.least == self.most  # the mean of equal numbers need not be that number
-        return FeatureSums(self.present, self.least if constant else self.total / self.present, self.least, self.most)
 
 
 class _Counts:
@@ -877,7 +835,6 @@ class _Counts:
             logged=scorer.logged,
             known=scorer.known,
             sha256=scorer.sha256,
-            features=scorer.features,
         )
 
 

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from creditrisk.binning.bins import Bins
 from creditrisk.data.portfolio import Portfolio
+from creditrisk.monitoring.drift import AMBER_PSI, RED_PSI
 
 INK, SOFT, GRID = "#1d2733", "#5a6675", "#d9dee5"
 BLUE, ORANGE, RED, GREEN = "#1f5f99", "#c8641b", "#a3262a", "#2b7a4b"
@@ -277,6 +278,38 @@ def drift_chart(columns: pd.DataFrame, book: Portfolio, limit: float) -> Image:
     axis.set_xlim(-reach, reach)
     axis.set_xlabel(f"Z: shift of the mean in training standard deviations (dashed: {limit:g})", fontsize=8, color=SOFT)
     return _png(figure, "Z by column")
+
+
+_STATUS_COLOURS = {"red": RED, "amber": ORANGE}
+
+
+def psi_chart(columns: pd.DataFrame, book: Portfolio) -> Image:
+    """Adjusted PSI of each column, by verdict, with the bounds from which a shift matters."""
+    shown = columns.dropna(subset="psi_adjusted").iloc[::-1]
+    figure, (axis,) = _figure(0.27 * len(shown) + 0.8)
+    labels = [(book.columns[n].label or n) if n in book.columns else n.replace("_", " ") for n in shown["column"]]
+    axis.barh(labels, shown["psi_adjusted"], color=[_STATUS_COLOURS.get(status, BLUE) for status in shown["status"]])
+    for bound, colour in ((AMBER_PSI, ORANGE), (RED_PSI, RED)):
+        axis.axvline(bound, color=colour, linewidth=1, linestyle="--")
+    most = float(shown["psi_adjusted"].max()) if len(shown) else 0.0
+    axis.set_xlim(0, max(RED_PSI * 1.3, most * 1.1))
+    about = f"PSI beyond chance (dashed: amber from {AMBER_PSI:g}, red from {RED_PSI:g}, if q is small, too)"
+    axis.set_xlabel(about, fontsize=8, color=SOFT)
+    return _png(figure, "PSI by column")
+
+
+def checks_chart(checks: pd.DataFrame) -> Image:
+    """The worst column's adjusted PSI in each automatic check, by verdict; a triangle stands on alarms."""
+    figure, (axis,) = _figure(2.4)
+    sizes = checks["psi_adjusted"].astype("float64").fillna(0.0)
+    axis.bar(checks["bucket"], sizes, color=[_STATUS_COLOURS.get(status, BLUE) for status in checks["status"]])
+    alarms = checks[checks["alarm"]]
+    axis.plot(alarms["bucket"], sizes[alarms.index] + 0.03, "v", color=RED, markersize=5)
+    axis.axhline(AMBER_PSI, color=ORANGE, linewidth=1, linestyle="--")
+    axis.set_ylim(0, max(RED_PSI * 1.3, float(sizes.max()) * 1.2))
+    axis.set_xlabel("check (one each hundred predictions)", fontsize=8, color=SOFT)
+    axis.set_ylabel("PSI beyond chance", fontsize=8, color=SOFT)
+    return _png(figure, "Automatic checks")
 
 
 def show(frame: pd.DataFrame, formats: dict[str, str] | None = None):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -13,7 +13,7 @@ from traitlets import HasTraits, Int, List, Unicode
 
 from creditrisk.data.portfolio import Portfolio
 from creditrisk.errors import LogError
-from creditrisk.monitoring.drift import Z_LIMIT
+from creditrisk.monitoring.drift import DriftReport
 from creditrisk.serving.log import PredictionLog, migrate
 from creditrisk.serving.model import ModelData
 
@@ -161,13 +161,16 @@ class ColumnView:
     train_mean: float | None
     new_mean: float | None
     z: float | None
+    psi: float | None
+    psi_adjusted: float | None
+    q: float | None
     train_missing: float
     new_missing: float
 
 
 @dataclass(frozen=True)
 class ReportView:
-    """One drift report. `columns` are flagged ones first, then by size of the shift."""
+    """One drift report. `columns` are the worst first, `verdict` is the report in a sentence."""
 
     id: int
     when: datetime
@@ -177,21 +180,8 @@ class ReportView:
     short_hash: str
     trigger: str
     columns: tuple[ColumnView, ...]
-
-    @property
-    def flagged(self) -> int:
-        return sum(column.status == "flagged" for column in self.columns)
-
-    @property
-    def verdict(self) -> str:
-        """The report in a sentence."""
-        limit = f"{Z_LIMIT:g} standard deviations"
-        numbers = sum(column.status in ("ok", "flagged") for column in self.columns)
-        if self.status == "drift":
-            return f"{self.flagged} of {numbers} numeric columns moved by {limit} or more"
-        if self.status == "insufficient data":
-            return "Some columns hold too little data to judge"
-        return f"None of {numbers} numeric columns moved by {limit} or more"
+    flagged: int
+    verdict: str
 
 
 class MonitoringState(HasTraits):
@@ -241,22 +231,16 @@ class MonitoringState(HasTraits):
 
 
 def _report_view(row: Mapping[str, Any], book: Portfolio | None) -> ReportView:
+    report = DriftReport.from_dict(row["report"])
+    told = [field.name for field in fields(ColumnView) if field.name != "label"]
     columns = [
         ColumnView(
-            label=(book.columns[c["column"]].label if book and c["column"] in book.columns else "")
-            or c["column"].replace("_", " "),
-            status=c["status"],
-            reason=c["reason"],
-            train_mean=c["train_mean"],
-            new_mean=c["new_mean"],
-            z=c["z"],
-            train_missing=c["train_missing"],
-            new_missing=c["new_missing"],
+            label=(book.columns[c.column].label if book and c.column in book.columns else "")
+            or c.column.replace("_", " "),
+            **{name: getattr(c, name) for name in told},
         )
-        for c in row["report"]["columns"]
+        for c in report.worst_first
     ]
-    order = {"flagged": 0, "insufficient data": 1, "not checked": 3}
-    columns.sort(key=lambda c: (order.get(c.status, 2), -abs(c.z) if c.z is not None else 1.0))
     return ReportView(
         id=row["id"],
         when=row["created_at"].astimezone(UTC),
@@ -266,4 +250,6 @@ def _report_view(row: Mapping[str, Any], book: Portfolio | None) -> ReportView:
         short_hash=row["model_sha256"][:8],
         trigger=row["trigger"],
         columns=tuple(columns),
+        flagged=row["flagged"],
+        verdict=report.verdict,
     )

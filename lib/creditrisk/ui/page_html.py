@@ -17,8 +17,9 @@ from creditrisk.ui.styles import rating_colours
 Z_SHOWN = 2 * Z_LIMIT  # the bar of a larger shift is cut off here
 NAMED = 4  # so many missing fields are named, more are counted
 VERDICTS = {
-    "ok": ("yes", "✓", "No drift"),
-    "drift": ("no", "✕", "Drift"),
+    "green": ("yes", "✓", "Green: no drift"),
+    "amber": ("unsure", "!", "Amber: drift"),
+    "red": ("no", "✕", "Red: drift"),
     "insufficient data": ("unsure", "?", "Unsure"),
 }
 DECISIONS = {
@@ -27,10 +28,10 @@ DECISIONS = {
     "decline": ("no", "✕", "Decline"),
 }
 FLAGS = {
-    "ok": ("ok", "✓ ok"),
-    "flagged": ("flag", "▲ flagged"),
-    "insufficient data": ("lack", "? too little data"),
-    "not checked": ("lack", "– not checked"),
+    "green": ("ok", "✓ green"),
+    "amber": ("lack", "! amber"),
+    "red": ("flag", "▲ red"),
+    "insufficient data": ("soft", "? too little data"),
 }
 
 
@@ -338,13 +339,14 @@ def report_panel(report: ReportView, version_in_use: str) -> str:
         about += f" This page scores with model {version_in_use}."
     rows = "".join(_drift_row(column) for column in report.columns)
     head = (
-        '<th>Column</th><th>Flag</th><th class="cr-right">Z</th>'
-        f'<th>Limits at ±{Z_LIMIT:g}</th><th class="cr-right">Training mean</th><th class="cr-right">New mean</th>'
+        '<th>Column</th><th>Verdict</th><th class="cr-right">PSI</th><th class="cr-right">less chance</th>'
+        f'<th class="cr-right">q</th><th class="cr-right">Z</th><th>Rule: limits at ±{Z_LIMIT:g}</th>'
+        '<th class="cr-right">Training mean</th><th class="cr-right">New mean</th>'
         '<th class="cr-right">Missing in training</th><th class="cr-right">Missing now</th>'
     )
     return (
         f'<h2>Drift report {report.id}</h2><p class="cr-soft">{escape(about)}</p>'
-        f'<div class="cr-space">{_box(kind, icon, title, report.verdict + ".")}</div>'
+        f'<div class="cr-space">{_box(kind, icon, title, report.verdict)}</div>'
         f"{_table('Drift by column', head, rows)}"
     )
 
@@ -355,11 +357,15 @@ def _trigger(trigger: str) -> str:
 
 def _drift_row(column: ColumnView) -> str:
     kind, flag = FLAGS[column.status]
-    # With a Z the reason only says it again; without one it is all there is to say.
-    why = f'<br><span class="cr-soft cr-small">{escape(column.reason)}</span>' if column.z is None else ""
+    why = "" if column.status == "green" else f'<br><span class="cr-soft cr-small">{escape(column.reason)}</span>'
+    psi, adjusted, q = (
+        "–" if value is None else "<0.001" if 0 < value < 0.001 else f"{value:.3f}"
+        for value in (column.psi, column.psi_adjusted, column.q)
+    )  # fmt: skip
     z = "–" if column.z is None else f"{column.z:+.2f}".replace("-", "−")
     return (
-        f'<tr><td>{escape(column.label)}</td><td class="cr-{kind}">{flag}{why}</td><td class="cr-right">{z}</td>'
+        f'<tr><td>{escape(column.label)}</td><td class="cr-{kind}">{flag}{why}</td><td class="cr-right">{psi}</td>'
+        f'<td class="cr-right">{adjusted}</td><td class="cr-right">{escape(q)}</td><td class="cr-right">{z}</td>'
         f'<td>{_z_bar(column.z)}</td><td class="cr-right">{_mean(column.train_mean)}</td>'
         f'<td class="cr-right">{_mean(column.new_mean)}</td><td class="cr-right">{column.train_missing:.1%}</td>'
         f'<td class="cr-right">{column.new_missing:.1%}</td></tr>'
@@ -400,4 +406,4 @@ def reports_table(reports: list[ReportView], shown: ReportView | None) -> str:
 
 
 def _flag_class(status: str) -> str:
-    return {"ok": "cr-ok", "drift": "cr-flag"}.get(status, "cr-lack")
+    return {"green": "cr-ok", "red": "cr-flag"}.get(status, "cr-lack")

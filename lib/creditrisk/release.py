@@ -13,7 +13,7 @@ from creditrisk.modelling.interactions import Interactions
 from creditrisk.modelling.metrics import auc
 from creditrisk.modelling.scorecard import Reasons, scores_of
 from creditrisk.modelling.train import Training, notes
-from creditrisk.monitoring.checks import results_of
+from creditrisk.monitoring.checks import SCORES, results_of
 from creditrisk.monitoring.drift import Baseline
 from creditrisk.serving.model import ModelData, library_versions, make_test_vectors
 
@@ -66,14 +66,21 @@ def make_model_data(
 
 
 def _baseline(fitted: Fitted, frame: pd.DataFrame, training: Training) -> Baseline:
-    """Features before encoding of the training rows, and PDs and scores that these had from models blind to them."""
+    """Features before encoding of the training rows, and PDs and scores that these had from models blind to them.
+
+    PDs are compared by grade where there are grades: how the safest of all differ from one another, by a thousandth of
+    a percent, is not the same in models of other rows, and nobody asks.
+    """
     portfolio = training.book.portfolio
     optional = [name for name, column in portfolio.columns.items() if column.role == "optional"]
     results = None
     if fitted.out_of_fold is not None:
         pds = fitted.model.calibration.pd(fitted.out_of_fold)
         results = results_of(pds, scores_of(pds, portfolio.scale))
-    return Baseline.fit(frame[list(fitted.model.features)], results, optional)
+    pd_bounds = [grade.max_pd for grade in portfolio.grades[:-1]]
+    score_bounds = sorted({float(score) for score in scores_of(np.array(pd_bounds), portfolio.scale)})
+    bounds = dict(zip(SCORES, (pd_bounds, score_bounds), strict=True))
+    return Baseline.fit(frame[list(fitted.model.features)], results, optional, bounds=bounds)
 
 
 def _folds(fitted: Fitted) -> dict:

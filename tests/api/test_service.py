@@ -46,7 +46,7 @@ def test_150_predictions_give_one_quiet_drift_check_in_time_and_all_of_it_surviv
         hundredth = time.monotonic()
         (report,) = wait_for_reports(client, 1)
         assert time.monotonic() - hundredth < PROMISE
-        assert (report["trigger"], report["n"], report["flagged"], report["status"]) == ("automatic", 100, 0, "ok")
+        assert (report["trigger"], report["n"], report["flagged"], report["status"]) == ("automatic", 100, 0, "green")
         for number, application in enumerate(applications[100:150]):
             last = client.predict({**application, "application_id": f"restart-{number}"})
         time.sleep(1.5)  # longer than the worker sleeps: it would have found another check by now

@@ -115,15 +115,15 @@ def test_book_and_monitoring_show_what_was_logged(visit, site):
     page.get_by_role("tab", name="Monitoring").click()
     latest, earlier = site.log.reports(limit=2)
     expect(page.get_by_role("heading", name=f"Drift report {latest['id']}")).to_be_visible()
-    expect(page.get_by_text("moved by 3 standard deviations or more")).to_contain_text("Drift")
-    rows = page.get_by_label("Drift by column").locator("tbody tr")
+    expect(page.locator(".cr-no", has_text="age: extreme mean shift")).to_contain_text("Red: drift")
+    rows = page.get_by_label("Drift by column").locator("tbody tr:not(.cr-why)")
     expect(rows).to_have_count(len(latest["report"]["columns"]))
     expect(rows.first).to_contain_text("Age")
-    expect(rows.first).to_contain_text("flagged")
+    expect(rows.first).to_contain_text("red")
     assert page.evaluate(HARD_TO_READ) == []
     page.get_by_label("Report", exact=True).select_option(index=1)
     expect(page.get_by_role("heading", name=f"Drift report {earlier['id']}")).to_be_visible()
-    expect(page.get_by_text("None of")).to_be_visible()
+    expect(page.get_by_text("No drift in")).to_be_visible()
 
 
 def test_a_narrow_page_needs_no_sideways_scrolling_and_keeps_the_result_in_sight(visit):

@@ -23,6 +23,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from math import inf, nextafter, sqrt
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -38,6 +39,8 @@ LEAST_ROWS = 50
 LEAST_ROWS_OF_Z = 10
 """... and a still smaller one nothing about a mean: the rule is told, and decides nothing."""
 BINS, FEW_BINS, ROWS_FOR_BINS = 10, 5, 200
+LEAST_SHARES = (0.025, 0.10)
+"""What a bin between given bounds holds at least, in larger windows and in small ones: five rows or so."""
 """Windows of fewer than ROWS_FOR_BINS rows are compared on FEW_BINS bins, each two of the others."""
 GRID = 200
 """Quantiles of the baseline that a column's Kolmogorov-Smirnov distance is read at."""
@@ -80,10 +83,10 @@ class ColumnBaseline:
     optional: bool = False
 
     @classmethod
-    def fit(cls, name: str, column: pd.Series, optional: bool = False) -> ColumnBaseline:
-        """Summarise one column; text is a category, everything else a number."""
+    def fit(cls, name: str, column: pd.Series, optional: bool = False, bounds: Sequence[float] = ()) -> ColumnBaseline:
+        """Summarise one column; text is a category, everything else a number. `bounds` of bins replace deciles."""
         if pd.api.types.is_numeric_dtype(column):
-            return _of_numbers(name, column, optional)
+            return _of_numbers(name, column, optional, bounds)
         return _of_levels(name, column, optional)
 
     def bins(self, few: bool = False) -> tuple[np.ndarray, list[str]]:
@@ -115,12 +118,18 @@ class Baseline:
         scores: pd.DataFrame | None = None,
         optional: Iterable[str] = (),
         reference: str = TRAINING,
+        bounds: Mapping[str, Sequence[float]] = MappingProxyType({}),
     ) -> Baseline:
-        """Summarise every column of a frame, numbers and text alike. `optional` names columns that may be left out."""
+        """Summarise every column of a frame, numbers and text alike.
+
+        `optional` names columns that may be left out, `bounds` those of `scores` whose bins have a meaning of their
+        own, as grades do: their bounds, instead of deciles.
+        """
         optional = set(optional)
         columns = tuple(ColumnBaseline.fit(str(name), frame[name], name in optional) for name in frame.columns)
-        results = () if scores is None else tuple(ColumnBaseline.fit(str(name), scores[name]) for name in scores)
-        return cls(columns, len(frame), results, reference)
+        given = {} if scores is None else {str(name): scores[name] for name in scores}
+        results = [ColumnBaseline.fit(name, values, bounds=bounds.get(name, ())) for name, values in given.items()]
+        return cls(columns, len(frame), tuple(results), reference)
 
     def to_dict(self) -> dict:
         """Plain data for JSON and for the model file."""
@@ -150,7 +159,7 @@ def _lists(data: dict) -> dict:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in data.items()}
 
 
-def _of_numbers(name: str, column: pd.Series, optional: bool) -> ColumnBaseline:
+def _of_numbers(name: str, column: pd.Series, optional: bool, bounds: Sequence[float]) -> ColumnBaseline:
     values = _numbers(column)
     missing = len(column) - len(values)
     if not len(values):
@@ -159,8 +168,10 @@ def _of_numbers(name: str, column: pd.Series, optional: bool) -> ColumnBaseline:
     deciles = _quantiles(values, BINS)
     heavy = [v for v in np.unique(deciles).tolist() if np.count_nonzero(values == v) > len(values) / BINS]
     beside = [nextafter(v, inf) for v in heavy]  # with it, the value is a bin of its own
-    edges = np.unique(np.concatenate([_quantiles(values, GRID), deciles, beside]))
+    edges = np.unique(np.concatenate([_quantiles(values, GRID), deciles, beside, bounds]))
     cuts, few = ({*heavy, *beside, *some} for some in (deciles.tolist(), deciles[1::2].tolist()))
+    if len(bounds):
+        cuts, few = (set(_bounds_between(values, bounds, least)) for least in LEAST_SHARES)
     counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
     place = {edge: i for i, edge in enumerate(edges.tolist())}
     return ColumnBaseline(
@@ -169,6 +180,16 @@ def _of_numbers(name: str, column: pd.Series, optional: bool) -> ColumnBaseline:
         edges=tuple(place), cuts=tuple(sorted(place[edge] for edge in cuts)),
         few_cuts=tuple(sorted(place[edge] for edge in few)), counts=tuple(counts.tolist()), optional=optional,
     )  # fmt: skip
+
+
+def _bounds_between(values: np.ndarray, bounds: Sequence[float], least: float) -> list[float]:
+    """Those of the bounds, rising, that leave at least this share of the values in every bin."""
+    kept: list[float] = []
+    for bound in sorted(bounds):
+        since = np.mean((values < bound) & (values >= (kept[-1] if kept else -inf)))
+        if since >= least and np.mean(values >= bound) >= least:
+            kept.append(bound)
+    return kept
 
 
 def _quantiles(values: np.ndarray, parts: int) -> np.ndarray:

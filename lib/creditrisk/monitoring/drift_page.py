@@ -18,6 +18,7 @@ h1 { font-size: 1.5rem; margin: 0 0 .25rem; } h2 { font-size: 1.05rem; margin: 1
 th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid #dfe4e9; white-space: nowrap; }
 th { font-size: .85rem; color: #55606d; }
 th:first-child, td:first-child, .text { text-align: left; white-space: normal; }
+.left { text-align: left; }
 .bar { display: block; height: .45rem; background: #9fb1c4; } .bar.now { background: #2f6db0; }
 @media (prefers-color-scheme: dark) { body { background: #14191f; color: #e4e9ee; } .verdict { background: #1e252d; }
   .soft, th, .lack { color: #9fabb8; } .green { color: #6fcf8e; } .amber { color: #e0ad4f; } .red { color: #f08a8f; }
@@ -63,7 +64,7 @@ def _row(item: ColumnDrift) -> str:
     ]
     cells += [f"{item.train_missing:.1%}", f"{item.new_missing:.1%}"]
     return (
-        f'<tr><td>{escape(name)}</td><td class="text {_class(item.status)}">{SIGNS[item.status]}</td>'
+        f'<tr><td>{escape(name)}</td><td class="left {_class(item.status)}">{SIGNS[item.status]}</td>'
         + "".join(f"<td>{cell}</td>" for cell in cells)
         + f'<td class="text">{escape(item.reason)}</td></tr>'
     )

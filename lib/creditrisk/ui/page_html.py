@@ -340,9 +340,8 @@ def report_panel(report: ReportView, version_in_use: str) -> str:
     rows = "".join(_drift_row(column) for column in report.columns)
     head = (
         '<th>Column</th><th>Verdict</th><th class="cr-right">PSI</th><th class="cr-right">less chance</th>'
-        f'<th class="cr-right">q</th><th class="cr-right">Z</th><th>Rule: limits at ±{Z_LIMIT:g}</th>'
-        '<th class="cr-right">Training mean</th><th class="cr-right">New mean</th>'
-        '<th class="cr-right">Missing in training</th><th class="cr-right">Missing now</th>'
+        f'<th class="cr-right">q</th><th class="cr-right">Z</th><th>Rule: ±{Z_LIMIT:g}</th>'
+        '<th class="cr-right">Mean, training → now</th><th class="cr-right">Missing</th>'
     )
     return (
         f'<h2>Drift report {report.id}</h2><p class="cr-soft">{escape(about)}</p>'
@@ -357,18 +356,19 @@ def _trigger(trigger: str) -> str:
 
 def _drift_row(column: ColumnView) -> str:
     kind, flag = FLAGS[column.status]
-    why = "" if column.status == "green" else f'<br><span class="cr-soft cr-small">{escape(column.reason)}</span>'
+    reason = f'<tr class="cr-why"><td></td><td colspan="8" class="cr-soft cr-small">{escape(column.reason)}</td></tr>'
+    why = "" if column.status == "green" else reason
     psi, adjusted, q = (
         "–" if value is None else "<0.001" if 0 < value < 0.001 else f"{value:.3f}"
         for value in (column.psi, column.psi_adjusted, column.q)
     )  # fmt: skip
     z = "–" if column.z is None else f"{column.z:+.2f}".replace("-", "−")
     return (
-        f'<tr><td>{escape(column.label)}</td><td class="cr-{kind}">{flag}{why}</td><td class="cr-right">{psi}</td>'
+        f'<tr><td>{escape(column.label)}</td><td class="cr-{kind}">{flag}</td><td class="cr-right">{psi}</td>'
         f'<td class="cr-right">{adjusted}</td><td class="cr-right">{escape(q)}</td><td class="cr-right">{z}</td>'
-        f'<td>{_z_bar(column.z)}</td><td class="cr-right">{_mean(column.train_mean)}</td>'
-        f'<td class="cr-right">{_mean(column.new_mean)}</td><td class="cr-right">{column.train_missing:.1%}</td>'
-        f'<td class="cr-right">{column.new_missing:.1%}</td></tr>'
+        f"<td>{_z_bar(column.z)}</td>"
+        f'<td class="cr-right">{_mean(column.train_mean)} → {_mean(column.new_mean)}</td>'
+        f'<td class="cr-right">{column.train_missing:.1%} → {column.new_missing:.1%}</td></tr>{why}'
     )
 
 

@@ -278,6 +278,8 @@ CSS += """
 .cr-page .cr-verdict .cr-said { margin: 0; }
 .cr-page .cr-dot { display: inline-block; width: 10px; height: 10px; border-radius: 3px; margin-right: 7px; }
 .cr-page table.cr-table .cr-flag, .cr-page .cr-flag { color: var(--cr-bad); font-weight: 650; }
+.cr-page table.cr-table tr:has(+ .cr-why) td { border-bottom: 0; padding-bottom: 0; }
+.cr-page table.cr-table .cr-why td { white-space: normal; padding-top: 0; }
 .cr-page table.cr-table .cr-ok, .cr-page .cr-ok { color: var(--cr-good); }
 .cr-page table.cr-table .cr-lack, .cr-page .cr-lack { color: var(--cr-warn); font-weight: 600; }
 .cr-page .cr-z {

@@ -327,6 +327,7 @@ def test_an_api_gets_each_application_once_and_its_checks_are_told(trained, empt
         assert "Traceback" not in server.stop()
 
 
+@pytest.mark.soak
 def test_an_api_that_is_killed_and_comes_back_loses_and_doubles_nothing(trained, tmp_path, monkeypatch, capfd):
     url, port = f"sqlite:///{tmp_path / 'log.db'}", free_port()
     monkeypatch.setattr(servers, "free_port", lambda: port)

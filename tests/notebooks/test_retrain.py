@@ -79,6 +79,7 @@ def test_from_drift_to_a_recalibrated_champion(settings_in, capsys):
     assert (status, result["outcome"], result["champion"]) == (0, "nothing", "v3")
 
 
+@pytest.mark.soak
 def test_a_better_model_of_the_champions_kind_is_proposed_and_promoted(settings_in, capsys, tmp_path):
     save_models(settings_in.artifacts_dir, {"v1": poor_scorecard(), "v2": trained("v2")}, "v1")
     write_book(str(tmp_path / "newest"), 3_000, 5, "parquet")

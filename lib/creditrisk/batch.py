@@ -15,10 +15,10 @@ from creditrisk.data.portfolio import Portfolio
 from creditrisk.data.sample import make_applications
 from creditrisk.data.source import EMBEDDED
 from creditrisk.data.tables import Applications, Book, check_applications, read_file
-from creditrisk.errors import DataError, LogError
+from creditrisk.errors import DataError, LogError, ParameterError
 from creditrisk.monitoring.alerts import consider_outcomes, open_alerts
-from creditrisk.monitoring.checks import check_rows, check_scored, report_record, results_of
-from creditrisk.monitoring.drift import AMBER, RED, Baseline, DriftReport
+from creditrisk.monitoring.checks import check_scored, report_record, results_of
+from creditrisk.monitoring.drift import AMBER, RED, Baseline, DriftReport, compare
 from creditrisk.monitoring.outcomes import OutcomeReport
 from creditrisk.runs import RunFolder
 from creditrisk.serving.log import PredictionLog, ReportRecord, migrate
@@ -62,19 +62,43 @@ class Logged:
 
 @dataclass(frozen=True)
 class Window:
-    """Some predictions, scored rows or log rows, and where they came from."""
+    """Some predictions and where they came from; `inputs` are their inputs, one row each, `rows` log rows, if any."""
 
     key: str
     description: str
+    inputs: pd.DataFrame
     scored: Scored | None
     rows: list[dict] | None
     rejected: pd.DataFrame
 
     def compared(self, data: ModelData, baseline: Baseline | None = None) -> DriftReport:
         """The window held against the model's baseline, or another one of it."""
+        return compare(baseline or Baseline.from_dict(data.baseline), *self.results)
+
+    @property
+    def results(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Features before encoding, and scores, of its rows."""
         if self.scored is not None:
-            return check_scored(data, self.scored, baseline)
-        return check_rows(data, self.rows, baseline)
+            return pd.DataFrame(self.scored.features), results_of(self.scored.pd, self.scored.score)
+        features = pd.DataFrame([row["features"] for row in self.rows])
+        return features, results_of([row["pd"] for row in self.rows], [row["score"] for row in self.rows])
+
+
+def _window_of_file(data: ModelData, path: str) -> Window:
+    delivered = read_applications(path, data.portfolio)
+    checked = check_applications(delivered.frame, data.portfolio, delivered.name)
+    text = f"{len(checked.frame):,} of {checked.received:,} rows of {delivered.name}"
+    if len(checked.frame) < checked.received:
+        text += "; the others were rejected"
+    frame = checked.frame.reset_index(drop=True)
+    scored = Scorer(data).score_frame(frame)
+    return Window(f"file-{delivered.sha256[:16]}", text, frame, scored, None, checked.rejected)
+
+
+def _window_of_log(data: ModelData, key: str, text: str, rows: list[dict]) -> Window:
+    names = {wire: name for name, wire in data.portfolio.wire_names.items()}
+    inputs = pd.DataFrame([row["inputs"] or {} for row in rows]).rename(columns=names)
+    return Window(key, text, inputs, None, rows, pd.DataFrame())
 
 
 def open_log() -> PredictionLog:
@@ -187,13 +211,7 @@ def current_window(data: ModelData, window: int, path: str) -> Window:
     Raises LogError when the model has made no prediction yet.
     """
     if path:
-        delivered = read_applications(path, data.portfolio)
-        checked = check_applications(delivered.frame, data.portfolio, delivered.name)
-        scored = Scorer(data).score_frame(checked.frame)
-        text = f"{len(checked.frame):,} of {checked.received:,} rows of {delivered.name}"
-        if len(checked.frame) < checked.received:
-            text += "; the others were rejected"
-        return Window(f"file-{delivered.sha256[:16]}", text, scored, None, checked.rejected)
+        return _window_of_file(data, path)
     log = open_log()
     try:
         rows = log.window(data.version, data.sha256, window, purposes=("production", "file"))
@@ -208,29 +226,23 @@ def current_window(data: ModelData, window: int, path: str) -> Window:
     if len(rows) < window:
         text += f"; the log holds {len(rows):,} predictions of this model, fewer than the window of {window:,}"
     key = f"predictions-{rows[0]['id']}-{rows[-1]['id']}"
-    return Window(key, text, None, rows, pd.DataFrame())
+    return _window_of_log(data, key, text, rows)
 
 
 FIRST = "first:"
 
 
-def named_baseline(data: ModelData, reference: str) -> Baseline:
-    """What a window is held against: by default the model's own baseline, its training rows.
+def named_sample(data: ModelData, reference: str) -> Window | None:
+    """The applicants that a window is held against; None for an empty `reference`: then it is the training rows.
 
     Applicants differ from booked loans without any drift, so a sample of those who came through the door may serve
     better: `reference` is "first:N" for the model's first N production applications, or a file of applications. Raises
     LogError when the log has fewer of them.
     """
-    own = Baseline.from_dict(data.baseline)
     if not reference:
-        return own
-    optional = [column.name for column in own.columns if column.optional]
+        return None
     if not reference.startswith(FIRST):
-        delivered = read_applications(reference, data.portfolio)
-        checked = check_applications(delivered.frame, data.portfolio, delivered.name)
-        scored = Scorer(data).score_frame(checked.frame)
-        whose = f"{len(scored):,} applicants of {delivered.name}"
-        return Baseline.fit(pd.DataFrame(scored.features), results_of(scored.pd, scored.score), optional, whose)
+        return _window_of_file(data, reference)
     n = int(reference.removeprefix(FIRST))
     log = open_log()
     try:
@@ -241,9 +253,36 @@ def named_baseline(data: ModelData, reference: str) -> Baseline:
         raise LogError(
             f"the log holds {len(rows):,} of the first {n:,} production applications of model {data.version}"
         )
-    features = pd.DataFrame([row["features"] for row in rows])
-    results = results_of([row["pd"] for row in rows], [row["score"] for row in rows])
-    return Baseline.fit(features, results, optional, f"the first {n:,} applicants (production)")
+    return _window_of_log(data, reference, f"the first {n:,} production applications", rows)
+
+
+def baseline_of(data: ModelData, sample: Window | None) -> Baseline:
+    """The baseline that a sample of applicants makes; without one it is the model's own."""
+    own = Baseline.from_dict(data.baseline)
+    if sample is None:
+        return own
+    optional = [column.name for column in own.columns if column.optional]
+    return Baseline.fit(*sample.results, optional, sample.description)
+
+
+def by_segment(data: ModelData, taken: Window, sample: Window | None, segment: str) -> pd.DataFrame:
+    """Drift of each level of an input against the same level of the sample: level, rows, before, status, verdict.
+
+    Raises ParameterError without a sample, since the model file has no baseline of a part of the training rows, and
+    for what is no input with levels.
+    """
+    levels = [name for name, column in data.portfolio.inputs.items() if column.kind == "category"]
+    if segment not in levels:
+        raise ParameterError(f"segment={segment!r} is no input with levels; use one of {', '.join(levels)}")
+    if sample is None:
+        raise ParameterError("a segment is compared with the same one of applicants before; add -p reference first:N")
+    told, optional = [], [c.name for c in Baseline.from_dict(data.baseline).columns if c.optional]
+    both = [(window.inputs.get(segment, pd.Series(dtype="object")), window.results) for window in (taken, sample)]
+    for level in sorted(set().union(*(values.dropna() for values, _ in both))):
+        now, before = (tuple(one[values.to_numpy() == level] for one in results) for values, results in both)
+        report = compare(Baseline.fit(*before, optional), *now)
+        told.append((level, report.rows, report.baseline_rows, report.status, report.verdict))
+    return pd.DataFrame(told, columns=["level", "rows", "before", "status", "verdict"])
 
 
 def automatic_checks(data: ModelData, last: int = 200) -> pd.DataFrame:

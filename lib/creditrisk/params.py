@@ -236,6 +236,9 @@ class DriftParams(RunParams):
         description="What to compare with; empty: the training rows (booked loans). first:N takes the model's first N "
         "production applications, a file (.csv, .parquet, .xlsx) those in it: the applicants through the door.",
     )
+    segment: Text = Field(
+        "", description="Input with levels, such as loan_purpose, to compare by as well; empty: none."
+    )
 
 
 class OutcomesParams(RunParams):

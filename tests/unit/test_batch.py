@@ -10,8 +10,11 @@ import pytest
 
 from creditrisk.batch import (
     Window,
+    baseline_of,
+    by_segment,
     current_window,
     log_file,
+    named_sample,
     open_log,
     policy_in_force,
     read_applications,
@@ -24,7 +27,7 @@ from creditrisk.batch import (
 from creditrisk.data.portfolio import load_portfolio
 from creditrisk.data.sample import make_applications, make_book
 from creditrisk.data.tables import check_applications, prepare_book
-from creditrisk.errors import DataError, LogError
+from creditrisk.errors import DataError, LogError, ParameterError
 from creditrisk.monitoring.checks import check_rows
 from creditrisk.runs import RunFolder
 from creditrisk.serving.model import ModelData
@@ -281,6 +284,42 @@ def test_a_window_can_be_a_file(settings_in, data, tmp_path):
     frame.assign(age=7).to_csv(tmp_path / "bad.csv", index=False)
     none = current_window(data, 5, str(tmp_path / "bad.csv"))
     assert none.compared(data).status == "insufficient data"
+
+
+def test_a_window_can_be_held_against_the_first_applicants_or_a_file(settings_in, data, tmp_path):
+    logged(data, make_applications(300))
+    scorer, checked = Scorer(data), check_applications(make_applications(240, seed=5), RETAIL, "applications")
+    scored, rows = scorer.score_frame(checked.frame), checked.frame.to_dict("records")
+    log = open_log()
+    log.append([scorer.record(scored, i, row, purpose="production", source="api") for i, row in enumerate(rows)])
+    log.close()
+    taken = current_window(data, 120, "")
+    first = named_sample(data, "first:200")
+    report = taken.compared(data, baseline_of(data, first))
+    assert (report.rows, report.baseline_rows, report.reference) == (120, 200, "the first 200 production applications")
+    with pytest.raises(LogError, match="holds 240 of the first 9,999 production"):
+        named_sample(data, "first:9999")
+    make_applications(90, seed=2).to_csv(tmp_path / "june.csv", index=False)
+    by_file = baseline_of(data, named_sample(data, str(tmp_path / "june.csv")))
+    assert by_file.reference == "90 of 90 rows of june.csv" and by_file.rows == 90
+    assert baseline_of(data, named_sample(data, "")).reference == "training rows (booked loans)"
+
+
+def test_a_window_is_compared_by_segment_with_the_same_segment_of_applicants(settings_in, data, tmp_path):
+    before, now = make_applications(1_500, seed=2), make_applications(1_500, seed=3)
+    now.loc[now["loan_purpose"] == "Home", "age"] += 20
+    for name, frame in (("before", before), ("now", now.query("age < 90"))):
+        frame.to_parquet(tmp_path / f"{name}.parquet")
+    taken = current_window(data, 1, str(tmp_path / "now.parquet"))
+    sample = named_sample(data, str(tmp_path / "before.parquet"))
+    table = by_segment(data, taken, sample, "loan_purpose").set_index("level")
+    assert table["rows"].sum() == len(taken.inputs) and table["before"].sum() == 1_500
+    assert table.loc["Home", "status"] == "red" and "age" in table.loc["Home", "verdict"]
+    assert set(table.drop("Home")["status"]) <= {"green", "insufficient data"}
+    with pytest.raises(ParameterError, match="use one of residence_type, loan_purpose"):
+        by_segment(data, taken, sample, "age")
+    with pytest.raises(ParameterError, match="add -p reference first:N"):
+        by_segment(data, taken, None, "loan_purpose")
 
 
 def test_storing_the_same_window_again_is_the_same_report(settings_in, data):

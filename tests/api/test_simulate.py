@@ -135,6 +135,7 @@ def test_a_clean_stream_is_undrifted_against_the_models_baseline_and_income_time
         assert set(report.flagged) == flagged & set(scored.features), report.verdict
 
 
+@pytest.mark.soak
 def test_a_log_that_is_away_is_waited_for_and_nothing_is_lost_or_doubled(champion, postgres_url, empty_url, capfd):
     migrate(empty_url)
     log = PredictionLog(empty_url, PERIOD, busy_seconds=0.2)

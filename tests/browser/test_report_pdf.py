@@ -61,6 +61,7 @@ def printed(browser, report: Path, paper: str) -> tuple:
     return page, height, wide
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("paper", PAPER)
 def test_no_table_of_a_training_report_is_cut_off_on_paper(browser, training_report, paper):
     page, _, wide = printed(browser, training_report, paper)

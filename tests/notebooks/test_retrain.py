@@ -49,6 +49,7 @@ def retrain(capsys, *options: str) -> tuple[int, dict, str]:
     return status, json.loads((folder / "result.json").read_text()), told.err
 
 
+@pytest.mark.soak
 def test_from_drift_to_a_recalibrated_champion(settings_in, capsys):
     folder = settings_in.artifacts_dir
     save_models(folder, {version: trained(version) for version in ("v1", "v2")}, "v2")

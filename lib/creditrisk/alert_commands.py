@@ -28,9 +28,10 @@ def add_alert_commands(commands: Any) -> None:
 
 
 def _test(_: argparse.Namespace) -> int:
-    from creditrisk.monitoring.alerts import NO_RECEIVER
+    from creditrisk.monitoring.alerts import NO_RECEIVER, statuses_told
     from creditrisk.monitoring.receivers import open_receivers
 
+    statuses_told(settings())  # what a service would refuse is refused here, too
     receivers = open_receivers(settings().alert_urls, settings().alert_file)
     if not receivers:
         raise ParameterError(NO_RECEIVER)

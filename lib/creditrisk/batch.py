@@ -232,12 +232,12 @@ def current_window(data: ModelData, window: int, path: str) -> Window:
 FIRST = "first:"
 
 
-def named_sample(data: ModelData, reference: str) -> Window | None:
+def named_sample(data: ModelData, reference: str, taken: Window | None = None) -> Window | None:
     """The applicants that a window is held against; None for an empty `reference`: then it is the training rows.
 
     Applicants differ from booked loans without any drift, so a sample of those who came through the door may serve
     better: `reference` is "first:N" for the model's first N production applications, or a file of applications. Raises
-    LogError when the log has fewer of them.
+    LogError when the log has fewer of them, ParameterError when the window `taken` is partly the same rows.
     """
     if not reference:
         return None
@@ -252,6 +252,11 @@ def named_sample(data: ModelData, reference: str) -> Window | None:
     if len(rows) < n:
         raise LogError(
             f"the log holds {len(rows):,} of the first {n:,} production applications of model {data.version}"
+        )
+    if taken is not None and taken.rows and taken.rows[0]["id"] <= rows[-1]["id"]:
+        raise ParameterError(
+            f"the window begins at prediction {taken.rows[0]['id']:,}, the first {n:,} applications end at "
+            f"{rows[-1]['id']:,}: rows would be compared with themselves; take a smaller window or reference"
         )
     return _window_of_log(data, reference, f"the first {n:,} production applications", rows)
 

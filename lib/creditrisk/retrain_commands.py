@@ -84,6 +84,8 @@ def _ending(done: RunOutcome) -> tuple[int, list[str]]:
     if result["outcome"] == NOTHING:
         lines += result["decision"]["why"]
     proposal = result.get("proposal")
+    if proposal:
+        lines += [note for note in proposal["notes"] if note.startswith("validation")]
     if proposal and not proposal["proposed"]:
         lines.append(f"a person may overrule this, on record: {proposal['command']} --force --reason TEXT")
     return EXIT_STATUS[result["outcome"]], [*told, *lines, look]

@@ -350,7 +350,10 @@ def _of_validation(result: Mapping, action: str) -> str:
     failed = [one["name"] for one in result.get("findings", []) if one["status"] == "fail"]
     told = f"validation: {result['verdict']['status']}; {result['verdict']['text']}"
     if action == RECALIBRATE and failed:
-        return f"{told} Its rows are of the training run, before the outcomes that the new calibration is of"
+        return (
+            f"{told} It judges on the rows of the training run, which are older than the outcomes that the new "
+            "calibration was fitted to: read it with that in mind"
+        )
     return told
 
 

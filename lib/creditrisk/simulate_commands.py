@@ -67,7 +67,7 @@ def add_simulate_command(commands: Any) -> None:
     months = "length of that window (default: the portfolio's, else 12)"
     to_log.add_argument("--performance-months", type=_count, metavar="M", help=months)
     to_log.add_argument("--as-of", type=_day, metavar="DATE", help="by when it has passed (default: today)")
-    concept = "true PDs are so many times as high after --from: a drift that no input shows (default 1)"
+    concept = "true PDs are so many times as high, at most 1, after --from: a drift that no input shows (default 1)"
     to_log.add_argument("--pd-times", type=_amount, metavar="X", help=concept)
     approved = "only of applications that the policy approves"
     to_log.add_argument("--approved-only", action="store_true", default=None, help=approved)

@@ -297,6 +297,9 @@ def test_a_window_can_be_held_against_the_first_applicants_or_a_file(settings_in
     first = named_sample(data, "first:200")
     report = taken.compared(data, baseline_of(data, first))
     assert (report.rows, report.baseline_rows, report.reference) == (120, 200, "the first 200 production applications")
+    assert named_sample(data, "first:120", taken).rows[-1]["id"] < taken.rows[0]["id"]
+    with pytest.raises(ParameterError, match="compared with themselves"):
+        named_sample(data, "first:121", taken)
     with pytest.raises(LogError, match="holds 240 of the first 9,999 production"):
         named_sample(data, "first:9999")
     make_applications(90, seed=2).to_csv(tmp_path / "june.csv", index=False)

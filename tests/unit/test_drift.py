@@ -368,9 +368,9 @@ def test_baselines_and_reports_survive_json_with_finite_numbers_only():
 
 
 def test_baselines_and_reports_from_when_there_was_only_the_rule_are_understood():
-    column = {"name": "x", "kind": "number", "n": 4, "missing": 0, "mean": 2.5, "std": 1.1, "edges": [2.0, 3.0],
-              "levels": [], "counts": [1, 1, 2]}  # fmt: skip
-    baseline = Baseline.from_dict({"rows": 4, "columns": [column]})
+    column = {"name": "x", "kind": "number", "n": 80, "missing": 0, "mean": 2.5, "std": 1.1, "edges": [2.0, 3.0],
+              "levels": [], "counts": [20, 20, 40]}  # fmt: skip
+    baseline = Baseline.from_dict({"rows": 80, "columns": [column]})
     (item,) = compare(baseline, pd.DataFrame({"x": [1.0, 2.0, 3.0, 4.0] * 50})).items
     assert item.status == "green" and len(item.bins) == 4
     stored = {"column": "x", "kind": "number", "status": "flagged", "reason": "it moved", "n": 100, "z": 4.0}

@@ -502,8 +502,9 @@ def _compared(base: ColumnBaseline, tally: Tally | None, rows: int, role: str) -
         item = replace(item, new_mean=mean, z=z, z_flag=z_flag)
     else:
         item = replace(item, unseen=float(tally.counts[-1] / rows))
-    if n < LEAST_ROWS:
-        return replace(item, reason=f"{n} values, fewer than {LEAST_ROWS}")
+    for count, whose in ((n, ""), (base.n - base.missing, " in the baseline")):
+        if count < LEAST_ROWS:
+            return replace(item, reason=f"{count} values{whose}, fewer than {LEAST_ROWS}")
     return _tested(item, base, tally)
 
 
@@ -568,7 +569,8 @@ def _with_verdict(item: ColumnDrift, level: float) -> ColumnDrift:
     elif significant:
         words.append(f"a shift that is real but small: PSI {item.psi:.3f}, of which chance explains {noise:.3f}")
     elif not by_rule:
-        words.append("as in the baseline" if item.psi_adjusted < AMBER_PSI else "no more than chance explains")
+        among = f"PSI {item.psi:.2f}, which chance gives one of so many columns often enough (q {item.q:.3f})"
+        words.append("as in the baseline" if item.psi_adjusted < AMBER_PSI else among)
     return replace(item, status=status, reason="; ".join(words))
 
 

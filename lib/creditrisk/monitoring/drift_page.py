@@ -19,6 +19,7 @@ th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid #dfe
 th { font-size: .85rem; color: #55606d; }
 th:first-child, td:first-child, .text { text-align: left; white-space: normal; }
 .left { text-align: left; }
+tr:has(+ .why) td { border-bottom: 0; padding-bottom: 0; } .why td { padding-top: 0; }
 .bar { display: block; height: .45rem; background: #9fb1c4; } .bar.now { background: #2f6db0; }
 @media (prefers-color-scheme: dark) { body { background: #14191f; color: #e4e9ee; } .verdict { background: #1e252d; }
   .soft, th, .lack { color: #9fabb8; } .green { color: #6fcf8e; } .amber { color: #e0ad4f; } .red { color: #f08a8f; }
@@ -31,8 +32,8 @@ def page(report: DriftReport, title: str) -> str:
     """HTML of a report: the verdict, every column, and the bins of those that are flagged."""
     shown = [item for item in report.worst_first if item.flagged and item.bins]
     head = "".join(
-        f"<th{' class=text' if name in ('Column', 'Verdict', 'Why') else ''}>{name}</th>"
-        for name in ("Column", "Verdict", "PSI", "less chance", "q", "Z", "missing before", "now", "Why")
+        f"<th{' class=text' if name in ('Column', 'Verdict') else ''}>{name}</th>"
+        for name in ("Column", "Verdict", "PSI", "less chance", "q", "Z", "missing before", "now")
     )
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
@@ -55,6 +56,7 @@ def _class(status: str) -> str:
 
 
 def _row(item: ColumnDrift) -> str:
+    why = item.status != GREEN or "real but small" in item.reason
     name = item.column if item.role == "input" else f"{item.column} (the model's result)"
     cells = [
         _number(item.psi),
@@ -66,7 +68,8 @@ def _row(item: ColumnDrift) -> str:
     return (
         f'<tr><td>{escape(name)}</td><td class="left {_class(item.status)}">{SIGNS[item.status]}</td>'
         + "".join(f"<td>{cell}</td>" for cell in cells)
-        + f'<td class="text">{escape(item.reason)}</td></tr>'
+        + "</tr>"
+        + (f'<tr class="why"><td></td><td colspan="7" class="text soft">{escape(item.reason)}</td></tr>' if why else "")
     )
 
 

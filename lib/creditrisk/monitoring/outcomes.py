@@ -470,9 +470,10 @@ def _lit(pooled: Judged, level: bool = True) -> list[str]:
 
 def _warnings(followed: Followed, vintages: Sequence[Vintage], reference: Reference) -> tuple[str, ...]:
     """What whoever reads the report should keep in mind."""
-    granted, count = int(followed.granted.sum()), len(followed)
+    count = len(followed)
+    never = int((~followed.granted & (followed.bad == UNKNOWN)).sum())
     told = [
-        f"{SELECTION} {count - granted:,} of {count:,} predictions were declined or never decided, and nothing will be "
+        f"{SELECTION} {never:,} of {count:,} predictions were declined or never decided, and nothing will be "
         "known of them: what holds for loans need not hold for applicants."
     ]
     early, late, missing = (sum(getattr(one, name) or 0 for one in vintages) for name in ("early", "late", "missing"))

@@ -131,14 +131,14 @@ def test_what_older_predictions_were_logged_without_is_not_held_against_them(kep
 
 @pytest.mark.parametrize(("inputs", "said"), [
     (None, "its inputs are not in the log"),
-    ('{"height": 180}', "v1 cannot read the logged inputs: KeyError"),
+    ('{"height": "secret"}', "v1 cannot read the logged inputs: KeyError"),
     ('{"age": "secret"}', "v1 cannot read the logged inputs: TypeError"),
 ])  # fmt: skip
 def test_inputs_that_are_none_of_the_model_are_refused_without_their_values(kept, inputs, said):
     change(kept, inputs=inputs)
     with pytest.raises(LogError, match=said) as told:
         replay(kept.ids["v1"])
-    assert "secret" not in str(told.value) and "180" not in str(told.value)
+    assert "secret" not in str(told.value)
 
 
 def test_a_prediction_or_a_model_that_is_not_there_is_named(kept, tmp_path):

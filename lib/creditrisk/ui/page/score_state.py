@@ -1,8 +1,4 @@
-"""What the page knows and does, without a widget in it: the page shows it, the tests drive it.
-
-Every class keeps its state in traits, so that a view can follow it. Nothing here raises for what an outsider can
-cause: a missing model, a wrong value or an unreachable database becomes a text that says what to do.
-"""
+"""What the Score tab knows: one applicant, without a widget."""
 
 from __future__ import annotations
 
@@ -23,58 +19,14 @@ from creditrisk.errors import CreditRiskError
 from creditrisk.modelling.scorecard import scores_of
 from creditrisk.monitoring.checks import run_due_checks
 from creditrisk.serving.contract import number_in_words, soft_limit_warnings, wire_name
-from creditrisk.serving.log import Check, PredictionLog
-from creditrisk.serving.model import CHAMPION, ModelData, load_exact, load_model, read_manifest, resolve
+from creditrisk.serving.log import Check
+from creditrisk.serving.model import ModelData, load_exact
 from creditrisk.serving.policy import MODEL_CUT_OFF, Policies, Policy, load_policies
 from creditrisk.serving.scored import Scored
 from creditrisk.serving.scorer import Scorer, dedupe_key
 from creditrisk.settings import settings
 from creditrisk.ui.form import Field, fields_of, read_form
-from creditrisk.ui.log_state import BookState, LogAccess, MonitoringState
-
-PRODUCT = "Credit Risk Workbench"
-
-
-# --- The model --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class ModelCard:
-    """The model in a line: what it is for, which one it is, when it was trained, how it did on the test rows."""
-
-    title: str
-    version: str
-    short_hash: str
-    trained: str
-    auc: float | None
-
-    @classmethod
-    def of(cls, data: ModelData) -> ModelCard:
-        auc = data.metrics.get("test", {}).get("auc")
-        return cls(data.portfolio.title, data.version, data.sha256[:8], _day(data.training.get("created", "")), auc)
-
-
-def _day(text: str) -> str:
-    try:
-        day = datetime.fromisoformat(text)
-        return f"{day.day} {day:%b %Y}"
-    except ValueError:
-        return text or "on a day not recorded"
-
-
-def newer_model(data: ModelData, artifacts: str = "") -> str:
-    """A sentence when the artifacts folder has another champion than the one loaded, else an empty text."""
-    try:
-        manifest = read_manifest(artifacts)
-        version = resolve(CHAMPION, manifest)
-    except (CreditRiskError, OSError):
-        return ""
-    if manifest["models"][version]["sha256"] == data.sha256:
-        return ""
-    return f"A newer model ({version}) has been published. Reload the page to score with it."
-
-
-# --- One applicant ----------------------------------------------------------------------------------------------------
+from creditrisk.ui.page.log_access import LogAccess
 
 
 @dataclass(frozen=True)
@@ -276,46 +228,3 @@ def _soft_warnings(book: Portfolio, values: Mapping[str, Any]) -> list[str]:
 
 def _owner() -> str:
     return f"page:{socket.gethostname()}:{os.getpid()}"
-
-
-# --- All of it --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Workbench:
-    """Everything behind one visit of the page. Without a model `problem` says why, and log and reports still show."""
-
-    data: ModelData | None
-    artifacts: str
-    problem: str
-    log: LogAccess
-    applicant: ApplicantState | None
-    book: BookState
-    monitoring: MonitoringState
-
-    @property
-    def card(self) -> ModelCard | None:
-        return ModelCard.of(self.data) if self.data else None
-
-
-def open_workbench(artifacts: str = "", url: str = "", period: int = 0) -> Workbench:
-    """Load the champion and open the log, as set by CREDITRISK_ARTIFACTS and CREDITRISK_DATABASE_URL.
-
-    What the log holds is read once somebody looks: a log of millions takes a while.
-    """
-    log = LogAccess(url or settings().log_url, period or settings().drift_period)
-    data, problem = None, ""
-    try:
-        data = load_model(CHAMPION, artifacts)
-    except (CreditRiskError, OSError, ImportError, ValueError) as error:
-        problem = str(error)
-    log.ask(PredictionLog.ping)
-    return Workbench(
-        data=data,
-        artifacts=artifacts,
-        problem=problem,
-        log=log,
-        applicant=ApplicantState(data, log, artifacts) if data else None,
-        book=BookState(log, data.portfolio if data else None),
-        monitoring=MonitoringState(log, data),
-    )

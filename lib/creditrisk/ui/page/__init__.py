@@ -1,0 +1,5 @@
+"""The page that people work in: a tab for each kind of work, its state in one module and its widgets in another."""
+
+from creditrisk.ui.page.shell import open_page, prepare
+
+__all__ = ["open_page", "prepare"]

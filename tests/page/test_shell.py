@@ -1,0 +1,92 @@
+"""The page as a whole: what is missing or broken, what is newer."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from creditrisk.serving.log import migrate
+from creditrisk.serving.model import load_model, save_models
+from creditrisk.ui.page import open_page, words, workbench
+from creditrisk.ui.page.workbench import open_workbench
+from page_parts import PERIOD, fill, opened, text_of
+
+
+def test_without_a_model_the_page_says_what_to_run_and_still_shows_the_log(tmp_path, url, models):
+    migrate(url)
+    fill(url, load_model("v1", models.folder), 3)
+    bench = opened(str(tmp_path / "nothing"), url)
+    assert bench.data is None and bench.applicant is None and bench.card is None
+    assert "run `creditrisk train`" in bench.problem
+    assert bench.book.summary.total == 3 and bench.book.summary.scores
+
+
+def test_a_model_file_that_was_altered_is_not_used(models, tmp_path, url):
+    folder = tmp_path / "artifacts"
+    shutil.copytree(models.folder, folder)
+    with open(folder / "model_data_v1.joblib", "ab") as file:
+        file.write(b"!")
+    bench = open_workbench(str(folder), url, PERIOD)
+    assert bench.applicant is None and "was altered or is damaged" in bench.problem
+
+
+@pytest.mark.parametrize(
+    ("make", "complaint"),
+    [
+        (lambda folder: f"sqlite:///{folder / 'text.db'}", "file is not a database"),
+        (lambda folder: "mysql://root:hunter2@localhost/log", "mysql is not supported"),
+        (lambda folder: "not a url", "not a database URL"),
+        (lambda folder: "postgresql://risk:hunter2@127.0.0.1:9/log?connect_timeout=2", "check that it is running"),
+    ],
+)
+def test_a_log_that_cannot_be_opened_becomes_a_message_without_the_password(models, tmp_path, make, complaint):
+    (tmp_path / "text.db").write_text("this is a text, and long enough not to be taken for an empty database" * 40)
+    bench = opened(models.folder, make(tmp_path))
+    assert complaint in bench.log.problem and "hunter2" not in bench.log.problem
+    assert bench.book.summary is None and bench.monitoring.reports == []
+    assert bench.applicant.result is not None
+
+
+def test_a_model_published_meanwhile_is_announced(models, tmp_path, url):
+    folder = str(tmp_path / "artifacts")
+    save_models(folder, models.made, "v1")
+    data = load_model("champion", folder)
+    assert workbench.newer_model(data, folder) == ""
+    save_models(folder, models.made, "v2")
+    assert "A newer model (v2)" in workbench.newer_model(data, folder)
+
+
+def test_the_model_card_names_version_hash_day_and_auc(bench, models):
+    card = bench.card
+    assert card.title == "Retail loans" and card.version == "v1"
+    assert bench.data.sha256.startswith(card.short_hash) and len(card.short_hash) == 8
+    assert card.auc == models.made["v1"].metrics["test"]["auc"]
+    assert card.trained.split()[-1] == models.made["v1"].training["created"][:4]
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0, "0.00%"), (0.00001, "<0.01%"), (0.0379, "3.79%"), (1, "100.00%"), (0.99999, ">99.99%")]
+)
+def test_a_pd_is_never_rounded_to_certainty(share, text):
+    assert words.percent(share) == text
+
+
+def test_the_page_opens_without_a_model_and_without_a_log(tmp_path):
+    (tmp_path / "log").write_text("in the way")
+    bench = open_workbench(str(tmp_path / "nothing"), f"sqlite:///{tmp_path / 'log' / 'x.db'}", PERIOD)
+    shown = text_of(open_page(bench))
+    assert "There is no model to score with" in shown and "<code>creditrisk train</code>" in shown
+    assert shown.count("The prediction log cannot be read") == 2
+
+
+def test_looking_at_a_tab_reads_the_log_again_and_announces_a_newer_model(models, tmp_path, url):
+    folder = str(tmp_path / "artifacts")
+    save_models(folder, models.made, "v1")
+    bench = open_workbench(folder, url, PERIOD)
+    view = open_page(bench)
+    tabs = view.children[-1]
+    fill(url, bench.data, 3)
+    save_models(folder, models.made, "v2")
+    tabs.selected_index = 2
+    assert "3 predictions" in text_of(view) and "A newer model (v2)" in text_of(view)

@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
+# Two processes; the tests of a file stay together, since many of them share a model or a server.
+IN_PARALLEL := --numprocesses 2 --dist loadfile
 PEER := .bench-venv
 PEER_READY := $(PEER)/.ready
 DRIFT_PEER_READY := .bench-drift-venv/.ready
@@ -40,11 +42,11 @@ run: $(READY) ## train on the embedded book, score a file, check drift
 	@echo "Then: make dashboard (the page), make api (the HTTP API), make lab (the notebooks)"
 
 test: $(READY) lint ## all tests
-	$(PYTEST) tests
+	$(PYTEST) $(IN_PARALLEL) tests
 	@echo "All tests passed. Notebook regressions: tests/notebooks; to refresh what they expect: make expected"
 
 soak: $(READY) lint ## all tests at full length: kill loops, fuzzing
-	CREDITRISK_SOAK=1 $(PYTEST) tests
+	CREDITRISK_SOAK=1 $(PYTEST) $(IN_PARALLEL) tests
 
 bench: $(READY) $(PEER_READY) $(DRIFT_PEER_READY) ## benchmarks, as ratios within one run
 	$(PYTEST) tests/benchmarks --benchmarks -s

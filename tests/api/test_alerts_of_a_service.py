@@ -11,6 +11,7 @@ from receivers import PASSWORD, MailServer, Webhook, listening
 from servers import running
 
 
+@pytest.mark.parametrize("empty_urls", [pytest.param("sqlite", marks=pytest.mark.soak), "postgresql"], indirect=True)
 def test_a_service_with_two_workers_tells_once_that_its_predictions_drift(trained, applications, empty_url, tmp_path):
     with listening(Webhook()) as hook, listening(MailServer()) as mail:
         settings = {"CREDITRISK_ALERT_URLS": f"{hook.url} {mail.url()}"}
@@ -31,6 +32,7 @@ def test_a_service_with_two_workers_tells_once_that_its_predictions_drift(traine
     assert PASSWORD not in output and Webhook.TOKEN not in output
 
 
+@pytest.mark.parametrize("empty_urls", ["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)], indirect=True)
 def test_a_service_with_a_wrong_setting_of_alerts_does_not_start_and_says_why(trained, empty_url, tmp_path):
     command = [sys.executable, "-m", "creditrisk.cli", "serve", "--artifacts", trained.folder, "--database", empty_url]
     for name, value, said in (

@@ -182,6 +182,7 @@ def wait_for_answers(load: Load, count: int) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.parametrize("empty_urls", ["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)], indirect=True)
 @only_linux
 def test_killing_workers_in_the_middle_of_load_loses_no_answer_and_no_drift_check(
     trained, applications, empty_url, tmp_path: Path

@@ -36,6 +36,7 @@ def wait_for_reports(client: Client, count: int, seconds: float = PROMISE) -> li
     return reports
 
 
+@pytest.mark.parametrize("empty_urls", ["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)], indirect=True)
 def test_150_predictions_give_one_quiet_drift_check_in_time_and_all_of_it_survives_a_restart(
     trained, applications, empty_url, tmp_path
 ):
@@ -68,6 +69,7 @@ def test_150_predictions_give_one_quiet_drift_check_in_time_and_all_of_it_surviv
         server.stop()
 
 
+@pytest.mark.parametrize("empty_urls", [pytest.param("sqlite", marks=pytest.mark.soak), "postgresql"], indirect=True)
 def test_predictions_from_eight_threads_over_two_processes_are_counted_and_checked_exactly_once(
     trained, champion, applications, empty_url, tmp_path
 ):

@@ -361,6 +361,7 @@ def sender_to(port: int, n: int, **options) -> tuple[Tally, ApiSender]:
     return tally, ApiSender(stream, plan, address, info, Screen(n, shown=False), threading.Event(), tally)
 
 
+@pytest.mark.soak
 def test_a_rate_limit_and_a_key_are_respected(trained, tmp_path, capfd):
     url, keys = f"sqlite:///{tmp_path / 'log.db'}", tmp_path / "keys.jsonl"
     key, _ = add_key(keys, "simulator", False)

@@ -352,6 +352,7 @@ def another(url: str, hook: str, death: str = "") -> subprocess.Popen:
     return process
 
 
+@pytest.mark.parametrize("empty_urls", [pytest.param("sqlite", marks=pytest.mark.soak), "postgresql"], indirect=True)
 def test_of_several_processes_one_sends(log, empty_url, hook):
     processes = [another(empty_url, hook.url) for _ in range(3)]
     for process in processes:
@@ -393,6 +394,7 @@ def test_of_several_threads_one_sends(log, hook):
 
 
 @pytest.mark.parametrize(("death", "calls"), [("before", 1), ("after", 2)])
+@pytest.mark.parametrize("empty_urls", ["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)], indirect=True)
 def test_when_the_sender_is_killed_another_sends(log, empty_url, hook, death, calls):
     process = another(empty_url, hook.url, death)
     process.communicate("go\n", timeout=60)
@@ -423,6 +425,7 @@ def test_a_sender_that_was_taken_for_dead_does_not_undo_what_the_next_did(log, h
     assert (row["state"], row["error"], row["delivered"], row["owner"]) == ("sent", None, ["JSON"], None)
 
 
+@pytest.mark.parametrize("empty_urls", [pytest.param("sqlite", marks=pytest.mark.soak), "postgresql"], indirect=True)
 def test_predictions_are_logged_while_a_receiver_does_not_answer(log):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         alerts = Alerts(log, f"json://127.0.0.1:{silent.getsockname()[1]}/?rto=3&cto=3")

@@ -66,6 +66,7 @@ def test_a_logged_prediction_is_made_again(kept, version, twin):
     assert (found.replayed["points"] is None) == (version == "v2")
 
 
+@pytest.mark.soak
 def test_every_prediction_of_a_scored_file_is_made_again(kept):
     applications = some_applications()
     (optional, *_) = (name for name, column in RETAIL.inputs.items() if column.role == "optional")

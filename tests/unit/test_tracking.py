@@ -171,6 +171,7 @@ print(tracking.ensure_experiment())
 """
 
 
+@pytest.mark.soak
 def test_two_processes_can_start_at_once_on_a_fresh_store(tmp_path):
     environment = {k: v for k, v in os.environ.items() if "TRACKING_URI" not in k} | {"CREDITRISK_RUNS": str(tmp_path)}
     started = [

@@ -163,7 +163,7 @@ def _texts(row: dict[str, Any]) -> dict[str, Any]:
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
-def _no_formula(value: Any) -> Any:
+def no_formula(value: Any) -> Any:
     """The value, a text that a spreadsheet would compute with an apostrophe before it. Clients choose some of them."""
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
@@ -177,7 +177,7 @@ class _Csv:
     def write(self, page: Sequence[dict[str, Any]]) -> None:
         for row in page:
             row["created_at"] = row["created_at"].isoformat()
-            self._table.writerow(map(_no_formula, _texts(row).values()))
+            self._table.writerow(map(no_formula, _texts(row).values()))
 
     def close(self) -> None:
         self._text.detach()

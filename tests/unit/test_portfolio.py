@@ -244,6 +244,17 @@ MISTAKES = [
      ['is for kind = "category", not \'integer\'']),
     ("columns.city", 'kind = "text"', 'kind = "text"\naliases = { Pune = "Poona" }', "columns.city.aliases",
      "aliases", ['is for kind = "category"']),
+    # What an applicant can change
+    ("columns.age", "min = 18", "min = 18\nchangeable = true", "columns.age.changeable", "changeable",
+     ["is a protected attribute"]),
+    ("columns.loan_to_income", 'label = "Loan to income"', "changeable = true", "columns.loan_to_income.changeable",
+     "changeable", ["is for inputs", "'feature'"]),
+    ("columns.income", "warn_above = 12_000_000", "changeable = true", "columns.income.changeable", "changeable",
+     ["needs max or warn_above", "upper limit"]),
+    ("columns.loan_amount", "above = 0", "", "columns.loan_amount.changeable", "changeable",
+     ["needs min, above or warn_below", "lower limit"]),
+    ("columns.loan_amount", "changeable = true", 'changeable = "yes"', "columns.loan_amount.changeable", "changeable",
+     ["must be true or false"]),
     # Binning
     ("columns.income", "above = 0", 'above = 0\nbinning = { trend = "valley" }', "columns.income.binning", "=",
      ["trend 'valley' contradicts risk = 'decreasing'"]),

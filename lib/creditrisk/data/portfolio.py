@@ -130,6 +130,9 @@ class Column(_Part):
     known_at_application: bool = True
     default: float | str | None = Field(None, description="What a form shows at first.")
     reason: str = Field("", description="Text given to an applicant when this input lowers the score most.")
+    changeable: bool = Field(
+        False, description="An applicant may answer it otherwise tomorrow: amount, term. The page looks there for advice."
+    )
 
     @model_validator(mode="after")
     def _is_coherent(self) -> Column:

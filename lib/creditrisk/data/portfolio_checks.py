@@ -41,7 +41,7 @@ def unknown(name: str, allowed: Iterable[str], what: str) -> str:
 
 def check_column(column: Column) -> Found:
     """The mistakes within one column; paths begin inside it."""
-    for check in (_check_kind, _check_limits, _check_role, _check_binning):
+    for check in (_check_kind, _check_limits, _check_role, _check_changeable, _check_binning):
         for key, message in check(column):
             yield ((key,) if key else ()), message
 
@@ -160,6 +160,21 @@ def _check_role(column: Column) -> Iterator[tuple[str, str]]:
         yield "", 'needs either table = "..." or derive = {...}'
     if column.role == "feature" and column.derive is None:
         yield "role", '"feature" needs derive = {function = ...}'
+
+
+def _check_changeable(column: Column) -> Iterator[tuple[str, str]]:
+    if not column.changeable:
+        return
+    if column.role not in ("input", "optional"):
+        yield "changeable", f"is for inputs, which an applicant is asked for, not for role = {column.role!r}"
+    elif column.is_numeric:
+        lower = (column.min, column.above, column.warn_below)
+        for side, keys, limits in (
+            ("lower", "min, above or warn_below", lower),
+            ("upper", "max or warn_above", (column.max, column.warn_above)),
+        ):
+            if not any(limit is not None for limit in limits):
+                yield "changeable", f"needs {keys}: without {side} limit there is no end to where a change is looked for"
 
 
 def _check_tables(book: Portfolio) -> Found:
@@ -316,6 +331,11 @@ def _check_restricted(book: Portfolio) -> Found:
             yield (
                 ("restricted", name, "use"),
                 f"may be audited, never modelled, but columns.{name} has role = {column.role!r}",
+            )
+        if column.changeable:
+            yield (
+                ("columns", name, "changeable"),
+                "is a protected attribute; no applicant is told to change one",
             )
         if limit.no_worse_from is not None and column.risk != "decreasing":
             yield (

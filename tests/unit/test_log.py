@@ -801,6 +801,21 @@ def test_finishing_stores_one_report_and_may_be_repeated(log):
     assert log.counts()["checks"]["done"] == 1 and log.counts()["reports"] == 1
 
 
+def test_checks_and_counters_of_a_model_are_listed_newest_window_first(log):
+    log.append([record() for _ in range(310)])
+    log.append([record(V2) for _ in range(150)])
+    log.fail_check(log.claim_check("worker"), "no such model", final=True)
+    assert [check["bucket"] for check in log.checks(*V1)] == [3, 2, 1]
+    assert [check["bucket"] for check in log.checks(*V1, limit=1)] == [3]
+    failed = log.checks(*V1, status="failed")
+    assert [(check["bucket"], check["error"]) for check in failed] == [(1, "no such model")]
+    assert log.checks(*V2, status="failed") == []
+    assert [(one["model_version"], one["n"], one["scheduled"]) for one in log.counters()] == [
+        ("v1", 310, 300),
+        ("v2", 150, 100),
+    ]
+
+
 def test_a_check_that_fails_waits_longer_each_time_and_is_given_up_the_fifth(log, monkeypatch):
     log.append(records(100))
     clock = [datetime.now(UTC)]
@@ -862,6 +877,10 @@ def test_a_report_of_the_same_model_trigger_and_window_is_stored_once(log):
     assert log.reports(status="ok") == []
     assert log.reports(since=REPORT.created_at + timedelta(seconds=1)) == []
     assert len(log.reports(until=REPORT.created_at + timedelta(seconds=1))) == 3
+    assert log.report(second)["trigger"] == "notebook" and log.report(second)["report"] == REPORT.report
+    assert log.report(10**9) is None
+    (brief,) = log.reports(limit=1, whole=False)
+    assert brief["id"] == third and "report" not in brief
     with pytest.raises(LogError, match="trigger='cron'"):
         log.store_report(REPORT, **{**place, "trigger": "cron"})
 

@@ -679,8 +679,12 @@ class PredictionLog:
         status: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        whole: bool = True,
     ) -> list[dict[str, Any]]:
-        """Up to `limit` drift reports as dicts of all columns, newest first; pages as in `predictions`."""
+        """Up to `limit` drift reports as dicts of all columns, newest first; pages as in `predictions`.
+
+        Unless `whole`, without the report itself: what a list of many needs.
+        """
         wanted = {
             "model_version": model_version,
             "model_sha256": model_sha256,
@@ -688,7 +692,14 @@ class PredictionLog:
             "status": status,
         }
         query = self._page_of(REPORTS, limit, before_id, None, True, wanted)
+        if not whole:
+            query = query.with_only_columns(*(column for column in REPORTS.c if column is not REPORTS.c.report))
         return self._read(_between(query, REPORTS.c.created_at, since, until))
+
+    def report(self, report_id: int) -> dict[str, Any] | None:
+        """One drift report as a dict of all columns; None when there is none with this id."""
+        found = self._read(sa.select(REPORTS).where(REPORTS.c.id == report_id))
+        return found[0] if found else None
 
     def window(
         self, model_version: str, model_sha256: str, n: int, purposes: Sequence[str] = ("production",)
@@ -730,6 +741,18 @@ class PredictionLog:
         ends = sa.select(sa.func.min(PREDICTIONS.c.id).label("first"), sa.func.max(PREDICTIONS.c.id).label("last"))
         (found,) = self._read(_between(ends, PREDICTIONS.c.created_at, since, until))
         return found["first"] or 0, found["last"] or 0
+
+    def counters(self) -> list[dict[str, Any]]:
+        """For each model how many production predictions it has made (n), and how many lie in a check (scheduled)."""
+        return self._read(sa.select(COUNTERS).order_by(*COUNTERS.primary_key))
+
+    def checks(
+        self, model_version: str, model_sha256: str, limit: int = 100, status: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Up to `limit` automatic drift checks of a model as dicts of all columns, the newest window first."""
+        mine = sa.select(CHECKS).where(_is(CHECKS, (model_version, model_sha256)))
+        mine = mine if status is None else mine.where(CHECKS.c.status == status)
+        return self._read(mine.order_by(CHECKS.c.bucket.desc()).limit(positive("limit", limit)))
 
     def check_counts(self) -> dict[str, int]:
         """Drift checks by status: pending, running, done, failed."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 
 import fsspec
@@ -17,15 +16,15 @@ from creditrisk.data.source import EMBEDDED
 from creditrisk.data.tables import Applications, Book, check_applications, read_file
 from creditrisk.errors import DataError, LogError, ParameterError
 from creditrisk.monitoring.alerts import consider_outcomes, open_alerts
-from creditrisk.monitoring.checks import check_scored, report_record, results_of
+from creditrisk.monitoring.checks import check_scored, report_record, results_of, store_file_check
 from creditrisk.monitoring.drift import AMBER, RED, Baseline, DriftReport, compare
 from creditrisk.monitoring.outcomes import OutcomeReport
 from creditrisk.runs import RunFolder
-from creditrisk.serving.log import PredictionLog, ReportRecord, migrate
+from creditrisk.serving.log import PredictionLog, migrate
 from creditrisk.serving.model import ModelData
-from creditrisk.serving.policy import Policies, Policy, load_policies
+from creditrisk.serving.policy import Policy, policy_in_force
 from creditrisk.serving.scored import Scored
-from creditrisk.serving.scorer import Scorer, file_records
+from creditrisk.serving.scorer import Scorer, decided_table, file_records
 from creditrisk.serving.stream import BEFORE_OTHERWISE, log_states
 from creditrisk.settings import settings
 
@@ -153,16 +152,6 @@ def rejections_in_words(book: Book) -> str:
     return told if broken == rows else f"{told} Counts below are of broken rules: one row may break several."
 
 
-def policy_in_force(data: ModelData) -> Policy:
-    """The policy that decides now: of the policy file of the settings, else the model's own cut-off.
-
-    Raises ParameterError when the file cannot be read, or when none of its policies is in force.
-    """
-    file = settings().policy_file
-    policies = load_policies(file) if file else Policies.of_model(data)
-    return policies.in_force(datetime.now(UTC), data.portfolio.name)
-
-
 def log_file(
     scorer: Scorer, checked: Applications, scored: Scored, run: str, file_sha256: str, policy: Policy | None = None
 ) -> Logged:
@@ -171,19 +160,13 @@ def log_file(
     Predictions are logged with the decision of `policy`, by default the one in force.
     """
     policy = policy or policy_in_force(scorer.data)
-    decisions = policy.decide(scored.pd)
-    records = [
-        replace(record, decision=str(decision), policy=policy.version)
-        for record, decision in zip(
-            file_records(scorer, checked, scored, run=run, file_sha256=file_sha256), decisions, strict=True
-        )
-    ]
+    records = file_records(scorer, checked, scored, run=run, file_sha256=file_sha256, policy=policy)
     report = check_scored(scorer.data, scored)
     log = open_log()
     try:
         added = log.append(records)
         if len(scored):
-            _store(log, scorer.data, "file", f"file-{file_sha256[:16]}", report_record(report))
+            store_file_check(log, scorer.data, file_sha256, report)
     finally:
         log.close()
     new = sum(added.inserted)
@@ -197,12 +180,8 @@ def with_decisions(table: pd.DataFrame, scored: Scored, policy: Policy, logged: 
     logged: "added" now; "before", when this model had scored the application already; or "before, other inputs", when
     it had scored it with others: the log's prediction, which stands, is then not the one in the file.
     """
-    more = {"decision": policy.decide(scored.pd), "policy": [policy.version] * len(table)}
-    if logged is not None:
-        more |= {"prediction_id": list(logged.prediction_ids), "logged": list(logged.states)}
-    at = next((i for i, name in enumerate(table.columns) if name.startswith("reason_")), len(table.columns))
-    columns = pd.DataFrame(more, index=table.index).astype("object")
-    return pd.concat([table.iloc[:, :at], columns, table.iloc[:, at:]], axis=1)
+    stored = (logged.prediction_ids, logged.states) if logged is not None else ()
+    return decided_table(table, scored, policy, *stored)
 
 
 def current_window(data: ModelData, window: int, path: str) -> Window:
@@ -347,12 +326,12 @@ def store_window(data: ModelData, report: DriftReport, taken: Window) -> int:
     """Keep the report in `drift_reports`; the same window again is the same row. Returns its id."""
     log = open_log()
     try:
-        return _store(log, data, "notebook", taken.key, report_record(report, taken.rows))
+        return log.store_report(
+            report_record(report, taken.rows),
+            model_version=data.version,
+            model_sha256=data.sha256,
+            trigger="notebook",
+            window_key=taken.key,
+        )
     finally:
         log.close()
-
-
-def _store(log: PredictionLog, data: ModelData, trigger: str, key: str, report: ReportRecord) -> int:
-    return log.store_report(
-        report, model_version=data.version, model_sha256=data.sha256, trigger=trigger, window_key=key
-    )

@@ -11,6 +11,7 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 from zipfile import BadZipFile
 
 import fsspec
@@ -97,7 +98,7 @@ def read_tables(source: str, book: Portfolio) -> dict[str, pd.DataFrame]:
         if not found:
             raise DataError(f"{source}: no file for table {name!r}; expected {name}.parquet, {name}.csv or {name}.xlsx")
         with fs.open(found[0], "rb") as file:
-            tables[name] = _read_file(file, PurePosixPath(found[0]).name)
+            tables[name] = read_opened(file, PurePosixPath(found[0]).name)
         tables[name].attrs["file"] = PurePosixPath(found[0]).name  # for messages
     return tables
 
@@ -108,7 +109,7 @@ def read_file(path: str) -> pd.DataFrame:
     if not fs.exists(root) or fs.isdir(root):
         raise DataError(f"{path}: there is no such file")
     with fs.open(root, "rb") as file:
-        return _read_file(file, PurePosixPath(root).name)
+        return read_opened(file, PurePosixPath(root).name)
 
 
 def _filesystem(url: str):
@@ -122,7 +123,8 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def _read_file(file, name: str) -> pd.DataFrame:
+def read_opened(file: BinaryIO, name: str) -> pd.DataFrame:
+    """Read an opened CSV, Parquet or xlsx file; its name says which. CSV values stay text."""
     kind = PurePosixPath(name).suffix.lower()
     try:
         if kind == ".parquet":
@@ -134,10 +136,29 @@ def _read_file(file, name: str) -> pd.DataFrame:
             return _with_header(pd.read_excel(file, header=None, dtype=object, keep_default_na=False))
     except pd.errors.EmptyDataError:
         raise DataError(f"{name}: the file is empty") from None
-    except (pd.errors.ParserError, UnicodeDecodeError, ValueError, OSError, KeyError, BadZipFile) as error:
+    except UnicodeDecodeError:
+        raise DataError(f"{name}: {_encoding_problem(file)}") from None
+    except (pd.errors.ParserError, ValueError, OSError, KeyError, BadZipFile) as error:
         hint = _separator_hint(file) if isinstance(error, pd.errors.ParserError) else ""
-        raise DataError(f"{name}: cannot be read: {_first_line(error)}{hint}") from None
+        reason = _first_line(error).removeprefix("Error tokenizing data. C error: ")
+        raise DataError(f"{name}: cannot be read: {reason}{hint}") from None
     raise DataError(f"{name}: cannot read this kind of file; give .csv, .parquet or .xlsx")
+
+
+def _encoding_problem(file: BinaryIO) -> str:
+    """Where a CSV file is not UTF-8, and what to do."""
+    advice = "save it as CSV in UTF-8"
+    file.seek(0)
+    if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+        return f"its text is UTF-16; {advice}"
+    file.seek(0)
+    for number, line in enumerate(file, start=1):
+        try:
+            line.decode()
+        except UnicodeDecodeError as error:
+            around = line[max(error.start - 15, 0) : error.start + 15].decode("latin-1").strip()
+            return f"line {number} is not UTF-8 text (byte 0x{line[error.start]:02x} in {around!r}); {advice}"
+    return f"it is not UTF-8 text; {advice}"
 
 
 def _separator_hint(file) -> str:

@@ -83,6 +83,20 @@ def report_record(report: DriftReport, rows: list[dict] | None = None) -> Report
     )
 
 
+def store_file_check(log: PredictionLog, data: ModelData, file_sha256: str, report: DriftReport) -> int:
+    """Keep the check of a scored file, which is one whatever the number of its rows. Returns its id.
+
+    The same file again is the same check.
+    """
+    return log.store_report(
+        report_record(report),
+        model_version=data.version,
+        model_sha256=data.sha256,
+        trigger="file",
+        window_key=f"file-{file_sha256[:16]}",
+    )
+
+
 SHARE_OF_TIME = 59
 """While predictions are being made, the worker waits after a check so many times as long as it took ..."""
 QUIET_SECONDS = 0.05

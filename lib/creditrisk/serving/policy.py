@@ -25,6 +25,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from creditrisk.data.portfolio_errors import explain, located
 from creditrisk.errors import DataError, ParameterError
+from creditrisk.settings import settings
 
 Decision = Literal["approve", "refer", "decline"]
 DECISIONS: tuple[Decision, ...] = ("approve", "refer", "decline")
@@ -155,6 +156,16 @@ def load_policies(path: str | Path) -> Policies:
     except OSError as error:
         raise ParameterError(f"{path}: cannot be read: {error.strerror}") from None
     return parse_policies(text, path.name)
+
+
+def policy_in_force(model: Any) -> Policy:
+    """The policy that decides now on a model's PDs: of the settings' policy file, else the model's own cut-off.
+
+    Raises ParameterError when the file cannot be read, or when none of its policies is in force.
+    """
+    file = settings().policy_file
+    policies = load_policies(file) if file else Policies.of_model(model)
+    return policies.in_force(datetime.now(UTC), model.portfolio.name)
 
 
 def parse_policies(text: str, source: str = "policy.toml") -> Policies:

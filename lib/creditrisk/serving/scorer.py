@@ -12,6 +12,7 @@ from creditrisk.data.tables import Applications, check_applications, to_columns
 from creditrisk.serving.compiled import CompiledModel
 from creditrisk.serving.log import PredictionRecord
 from creditrisk.serving.model import ModelData
+from creditrisk.serving.policy import Policy
 from creditrisk.serving.scored import Scored
 
 
@@ -64,10 +65,20 @@ def dedupe_key(data: ModelData, application_id: str, purpose: str = "production"
 
 
 def file_records(
-    scorer: Scorer, applications: Applications, scored: Scored, *, run: str, file_sha256: str
+    scorer: Scorer,
+    applications: Applications,
+    scored: Scored,
+    *,
+    run: str,
+    file_sha256: str,
+    policy: Policy | None = None,
 ) -> list[PredictionRecord]:
-    """Log rows of a scored file. The same file, or the same application, scored again has the same keys."""
+    """Log rows of a scored file, with the decisions of a policy if there is one.
+
+    The same file, or the same application, scored again has the same keys.
+    """
     data = scorer.data
+    decisions = [None] * len(scored) if policy is None else policy.decide(scored.pd).tolist()
     wire = {name: column.wire or name for name, column in data.portfolio.inputs.items()}
     inputs = applications.frame.rename(columns=wire).astype("object")
     inputs = inputs.where(inputs.notna(), None).to_dict("records")
@@ -79,8 +90,17 @@ def file_records(
         key = dedupe_key(data, given) if known else by_row
         records.append(
             scorer.record(
-                scored, i, inputs[i], purpose="file", source="file", run=run, application_id=given, dedupe_key=key
-            )
+                scored,
+                i,
+                inputs[i],
+                purpose="file",
+                source="file",
+                run=run,
+                application_id=given,
+                dedupe_key=key,
+                decision=decisions[i],
+                policy=policy and policy.version,
+            )  # fmt: skip
         )
     return records
 
@@ -102,6 +122,26 @@ def scored_table(applications: Applications, scored: Scored) -> pd.DataFrame:
     for i in range(most):
         table[f"reason_{i + 1}"] = [r[i]["text"] if len(r) > i else None for r in scored.reasons]
     return table
+
+
+def decided_table(
+    table: pd.DataFrame,
+    scored: Scored,
+    policy: Policy,
+    prediction_ids: Sequence[str] | None = None,
+    states: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """A scored table with the policy's decision on each row beside its figures, before the reasons.
+
+    Columns: decision, policy; and for logged rows prediction_id, under which the log holds the prediction, and logged:
+    how it came there.
+    """
+    more = {"decision": policy.decide(scored.pd), "policy": [policy.version] * len(table)}
+    if prediction_ids is not None:
+        more |= {"prediction_id": list(prediction_ids), "logged": list(states or ())}
+    at = next((i for i, name in enumerate(table.columns) if name.startswith("reason_")), len(table.columns))
+    columns = pd.DataFrame(more, index=table.index).astype("object")
+    return pd.concat([table.iloc[:, :at], columns, table.iloc[:, at:]], axis=1)
 
 
 class FrameScorer:

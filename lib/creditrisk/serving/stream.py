@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from math import inf
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -722,12 +722,13 @@ class _Explained:
                 warnings={},
             )
             records = file_records(
-                self._scorer, some, _rows(scored, part), run=self._run, file_sha256=self.sha256 or ""
+                self._scorer,
+                some,
+                _rows(scored, part),
+                run=self._run,
+                file_sha256=self.sha256 or "",
+                policy=self._policy,
             )
-            if self._policy is not None:
-                decisions, version = self._policy.decide(scored.pd[part]), self._policy.version
-                pairs = zip(records, decisions, strict=True)
-                records = [replace(one, decision=str(decision), policy=version) for one, decision in pairs]
             added = self._log.append(records)
             numbers += added.prediction_ids
             states += log_states(added)

@@ -30,7 +30,7 @@ class LogAccess(HasTraits):
         """The answer of the log, or None when it gives none; the next question then opens it anew."""
         try:
             if self._log is None:
-                self._log = self._open()
+                self._log = self.open()
             answer = question(self._log)
         except (LogError, OSError) as problem:
             self.close()
@@ -39,7 +39,8 @@ class LogAccess(HasTraits):
         self.problem = ""
         return answer
 
-    def _open(self) -> PredictionLog:
+    def open(self) -> PredictionLog:
+        """A log of its own, for work in a thread; the caller closes it. Raises LogError."""
         log = PredictionLog(self.url, self.period)
         try:
             log.check_schema()

@@ -197,9 +197,29 @@ def _add_serve(commands: Any) -> None:
 
 
 def _add_dashboard(commands: Any) -> None:
-    command = _command(commands, "dashboard", "open the scoring and monitoring page", _dashboard)
+    command = _command(commands, "dashboard", "open the page: scoring, the book, monitoring, the model", _dashboard)
+    command.epilog = (
+        "The token and the hash of the password can also come from CREDITRISK_DASHBOARD_TOKEN and "
+        "CREDITRISK_DASHBOARD_PASSWORD."
+    )
     command.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
     command.add_argument("--port", type=int, default=8866, help="default 8866")
+    command.add_argument("--token", action="store_true", help="ask visitors for a random token, printed at the start")
+    command.add_argument("--token-file", default="", metavar="FILE", help="ask for the token in this file")
+    command.add_argument("--password-file", default="", metavar="FILE", help="ask for the password with this hash")
+    command.add_argument("--hash-password", action="store_true", help="read a password, print its hash, and end")
+    command.add_argument("--no-token", action="store_true", help="ask for nothing, whatever --host is")
+    command.add_argument("--base-url", default="/", metavar="PATH", help="path of the page behind a proxy (default /)")
+    proxy = "believe the X-Forwarded-For and X-Forwarded-Proto of whoever connects"
+    command.add_argument("--behind-proxy", action="store_true", help=proxy)
+    pool = "pages made ahead of their visitors (default 1; each takes the memory of a visitor)"
+    command.add_argument("--pool", type=_count_or_none, default=1, metavar="N", help=pool)
+    cull = "seconds after which a page that nobody is connected to ends (default 900)"
+    command.add_argument("--cull-after", type=_count, default=900, metavar="SECONDS", help=cull)
+
+
+def _count_or_none(text: str) -> int:
+    return 0 if text == "0" else _count(text)
 
 
 def _count(text: str) -> int:
@@ -460,22 +480,42 @@ def _for_url(host: str) -> str:
 
 
 def _dashboard(arguments: argparse.Namespace) -> int:
+    from creditrisk import dashboard
+    from creditrisk.dashboard.access import require_access_or_loopback
+    from creditrisk.dashboard.start import NOTEBOOK, base_url
+
+    if arguments.hash_password:
+        print(dashboard.ask_for_password())
+        return 0
     folder = settings().home / "dashboards"
-    if not (folder / "risk.ipynb").is_file():
-        raise ParameterError(f"no dashboard at {shown_path(folder / 'risk.ipynb')}; set CREDITRISK_HOME")
-    search = [str(folder / "share" / "jupyter"), os.environ.get("JUPYTER_PATH", "")]
-    environment = {**os.environ, **settings().environment(), "JUPYTER_PATH": os.pathsep.join(filter(None, search))}
-    if arguments.host not in ("", "localhost", "0.0.0.0", "::"):
-        environment["VOILA_APP_IP"] = _for_url(arguments.host)  # where a kernel kept ready asks for its visitor
+    if not (folder / NOTEBOOK).is_file():
+        raise ParameterError(f"no dashboard at {shown_path(folder / NOTEBOOK)}; set CREDITRISK_HOME")
+    chosen = settings()
+    if arguments.token and (arguments.token_file or chosen.dashboard_token):
+        raise ParameterError("--token makes a random token, but another one is set; leave one of them out")
+    made = dashboard.new_token() if arguments.token else ""
+    access = dashboard.access_from(
+        made or chosen.dashboard_token,
+        arguments.token_file,
+        chosen.dashboard_password,
+        arguments.password_file,
+    )
+    who = require_access_or_loopback(arguments.host, access, open_anyway=arguments.no_token)
     _require_free(arguments.host, arguments.port)
-    print(f"dashboard at http://{_for_url(arguments.host)}:{arguments.port}", flush=True)
-    os.chdir(folder)  # Voila reads voila.json from the folder it starts in
-    os.execvpe(sys.executable, _voila(arguments.host, arguments.port), environment)
-
-
-def _voila(host: str, port: int) -> list[str]:
-    voila = [sys.executable, "-m", "voila", "risk.ipynb", "--no-browser"]
-    return [*voila, f"--Voila.ip={host}", f"--port={port}", "--Voila.port_retries=0"]
+    options = dashboard.Options(
+        host=arguments.host,
+        port=arguments.port,
+        access=access,
+        base_url=base_url(arguments.base_url),
+        pool=arguments.pool,
+        cull_after=arguments.cull_after,
+        behind_proxy=arguments.behind_proxy,
+        checks_host=not arguments.no_token,
+    )
+    address = f"http://{_for_url(arguments.host)}:{arguments.port}{options.base_url}".removesuffix("/")
+    login = f"/login?token={made}" if made else ""
+    dashboard.serve_page(folder, options, f"dashboard at {address}{login}\n  {who}")
+    return 0
 
 
 if __name__ == "__main__":

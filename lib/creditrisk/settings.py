@@ -45,6 +45,12 @@ class Settings(BaseSettings):
     alert_file: Path | None = Field(None, description="apprise configuration file of receivers, YAML or text. Secret.")
     alert_cool_down: float = Field(21_600, ge=0, description="Seconds after an alert in which changes wait.")
     alert_on: str = Field("red,green", description="Statuses that are told: red, green, amber, insufficient data.")
+    dashboard_token: str = Field(
+        "", repr=False, description="Token that opens the page; see `creditrisk dashboard --help`. Secret."
+    )
+    dashboard_password: str = Field(
+        "", repr=False, description="Hash of a password that opens the page, by `creditrisk dashboard --hash-password`."
+    )
     metrics_folder: Path | None = Field(
         None, description="Where workers add up their numbers; `creditrisk serve --workers` sets it."
     )

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 
 import nbformat
 import pytest
@@ -425,30 +425,6 @@ def test_serve_beyond_this_computer_needs_keys_and_says_so_before_it_starts(home
 def test_a_shown_database_address_has_no_password(url):
     shown = without_password(url)
     assert "hunter2" not in shown and "db.example/log" in shown and "risk" in shown
-
-
-def test_the_dashboard_starts_voila_in_its_folder_with_its_own_template(home, monkeypatch, capfd):
-    (home / "dashboards").mkdir()
-    (home / "dashboards" / "risk.ipynb").write_text("{}")
-    monkeypatch.setenv("JUPYTER_PATH", "/already/there")
-    call = SimpleNamespace()
-
-    def record(program, arguments, environment):
-        call.program, call.arguments, call.environment, call.folder = (
-            program,
-            arguments,
-            environment,
-            Path.cwd(),
-        )
-
-    monkeypatch.setattr(os, "execvpe", record)
-    main(["dashboard", "--port", "9001"])
-    assert call.program == sys.executable and call.folder == home / "dashboards"
-    assert call.arguments[1:4] == ["-m", "voila", "risk.ipynb"]
-    assert {"--no-browser", "--port=9001", "--Voila.ip=127.0.0.1"} <= set(call.arguments)
-    search = call.environment["JUPYTER_PATH"].split(os.pathsep)
-    assert search == [str(home / "dashboards" / "share" / "jupyter"), "/already/there"]
-    assert "http://127.0.0.1:9001" in capfd.readouterr().out
 
 
 def test_a_port_in_use_is_said_before_anything_is_started(capsys, monkeypatch, tmp_path):

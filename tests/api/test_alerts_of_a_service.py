@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from receivers import PASSWORD, MailServer, Webhook, listening
 from servers import running
 

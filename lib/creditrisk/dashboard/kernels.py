@@ -91,6 +91,14 @@ class VisitorKernels(AsyncMappingKernelManager):
                 self.log.warning("%d kernels kept ready were of no use and are replaced", len(spent))
                 self.fill_if_needed(delay=0, notebook_name=notebook)
 
+    async def make_ready(self) -> None:
+        """See to it that the next visitor gets a kernel that runs, be it one that is only starting."""
+        await self.renew_pool()
+        starting = [pool[0] for pool in self._pools.values() if pool and not pool[0].done()]
+        if starting:
+            await asyncio.wait(starting)
+            await self.renew_pool()
+
     async def _is_spent(self, task: asyncio.Task) -> bool:
         if not task.done():
             return False

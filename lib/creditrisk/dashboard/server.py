@@ -28,7 +28,7 @@ from creditrisk.dashboard.access import Attempts
 from creditrisk.dashboard.kernels import VisitorKernels
 from creditrisk.dashboard.paths import is_detour
 from creditrisk.dashboard.start import NOTEBOOK, Options
-from creditrisk.ui.page.workbench import PRODUCT
+from creditrisk.ui import PRODUCT
 from creditrisk.ui.styles import DARK, LIGHT
 
 WRONG_SECONDS = 1.0
@@ -72,11 +72,10 @@ class PageIdentity(IdentityProvider):
         return self.generate_anonymous_user(handler) if await self.admits(handler, sent) else None
 
     async def admits(self, handler: JupyterHandler, secret: str) -> bool:
-        """Whether a secret opens the page. A wrong one is answered late, and many of them with 429."""
+        """Whether a secret opens the page. A wrong one is answered late, and after many of them none is looked at."""
         address = handler.request.remote_ip
-        if wait := self.attempts.wait(address):
-            handler.set_header("Retry-After", str(round(wait) + 1))
-            raise HTTPError(429, reason="Too many wrong tokens or passwords: wait a minute, then try again")
+        if self.attempts.wait(address):
+            return False
         self.attempts.begin(address)
         if await asyncio.to_thread(self.access.admits, secret):
             self.attempts.was_right(address)
@@ -97,25 +96,27 @@ class LoginPage(JupyterHandler):
         if self.current_user:
             self.redirect(self.base_url)
         else:
-            self._show(wrong=bool(self.get_argument("token", "")))
+            self._show("wrong" if self.get_query_argument("token", "") else "")
 
     @allow_unauthenticated
     async def post(self) -> None:
         identity = self.identity_provider
+        wait = identity.attempts.wait(self.request.remote_ip)
         if identity.access and not await identity.admits(self, self.get_body_argument("secret", "")):
-            self.set_status(401)
-            self._show(wrong=True)
+            self.set_status(429 if wait else 401)
+            if wait:
+                self.set_header("Retry-After", str(round(wait) + 1))
+            self._show("wait" if wait else "wrong")
             return
         identity.set_login_cookie(self, identity.generate_anonymous_user(self))
         self.redirect(self.base_url)
 
-    def _show(self, *, wrong: bool) -> None:
+    def _show(self, problem: str) -> None:
         template = self.settings["voila_jinja2_env"].get_template("login.html")
         asks_for = self.identity_provider.access.asks_for
+        colours = {"light": LIGHT, "dark": DARK}
         self.set_header("Cache-Control", "no-store")
-        self.finish(
-            template.render(product=PRODUCT, asks_for=asks_for, wrong=wrong, light=LIGHT, dark=DARK, base=self.base_url)
-        )
+        self.finish(template.render(product=PRODUCT, asks_for=asks_for, problem=problem, base=self.base_url, **colours))
 
 
 class Logout(JupyterHandler):
@@ -161,7 +162,7 @@ class Page(TornadoVoilaHandler):
             self.redirect(self.base_url)
             return
         if self.voila_configuration.preheat_kernel:
-            await self.kernel_manager.renew_pool()
+            await self.kernel_manager.make_ready()
         await super().get()
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from html import escape
 
+from creditrisk.ui import PRODUCT
 from creditrisk.ui.page.words import box
-from creditrisk.ui.page.workbench import PRODUCT, ModelCard
+from creditrisk.ui.page.workbench import ModelCard
 
 
 def header(card: ModelCard | None) -> str:

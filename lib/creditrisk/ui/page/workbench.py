@@ -21,8 +21,6 @@ from creditrisk.ui.page.monitoring_state import MonitoringState
 from creditrisk.ui.page.pulse import Pulse
 from creditrisk.ui.page.score_state import ApplicantState
 
-PRODUCT = "Credit Risk Workbench"
-
 
 @dataclass(frozen=True)
 class ModelCard:

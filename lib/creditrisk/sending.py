@@ -335,6 +335,11 @@ def send_to_log(
             drawn = stream.take(tally.sent, count)
             records = _records(scorer, drawn, plan, policy)
             added = waiting.for_log(lambda records=records: log.append(records))
+            if not all(added.same_inputs):
+                raise GaveUp(
+                    f"run {plan.run} is there already with other applications, as another --seed or --drift makes "
+                    "them; repeat its options to go on with it, or name another --run"
+                )
             tally.sent += len(drawn)
             tally.known += added.inserted.count(False)
             _count_clipped(tally, drawn)

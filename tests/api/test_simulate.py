@@ -227,6 +227,16 @@ def test_ctrl_c_ends_with_the_summary_of_what_is_in_the_log_and_the_stream_can_b
     assert_exact(url, 1_000)
 
 
+def test_a_run_that_is_there_with_other_applications_is_not_gone_on_with(tmp_path, capfd):
+    url = f"sqlite:///{tmp_path / 'log.db'}"
+    assert simulate(url, "--n", "500", "--run", "one") == 0
+    assert simulate(url, "--n", "900", "--run", "one", "--seed", "7") == 2
+    assert "run one is there already with other applications" in capfd.readouterr().err
+    assert len(stored(url, PREDICTIONS)) == 500
+    assert simulate(url, "--n", "900", "--run", "one", "--drift", "income=1.5", "--from", "500") == 0
+    assert len(stored(url, PREDICTIONS)) == 900
+
+
 def test_predictions_are_spread_over_days_and_those_whose_window_has_passed_have_outcomes(tmp_path, capfd):
     url = f"sqlite:///{tmp_path / 'log.db'}"
     start = datetime.now(UTC).date() - timedelta(days=400)

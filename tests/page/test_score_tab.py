@@ -12,6 +12,7 @@ from creditrisk.serving.scorer import Scorer
 from creditrisk.settings import reload_settings
 from creditrisk.ui.form import fields_of
 from creditrisk.ui.page import score_html, score_view, words
+from creditrisk.ui.page.score_gauge import gauge
 from creditrisk.ui.page.score_view import ScoreView
 from creditrisk.ui.page.workbench import open_workbench
 from page_parts import PERIOD, RETAIL, logged, text_of
@@ -192,8 +193,8 @@ def test_a_prediction_that_cannot_be_logged_says_so_and_can_be_saved_later(model
     assert applicant.saved and applicant.problem == ""
 
 
-def test_the_score_scale_says_in_words_what_it_shows(applicant):
-    shown = score_html.score_scale(applicant.result, RETAIL.scale)
+def test_the_gauge_says_in_words_what_it_shows(applicant):
+    shown = gauge(applicant.result, RETAIL.scale)
     result = applicant.result
     assert f"Score {result.score} on a scale from 300 to 900, rated {result.rating}" in shown
     assert f"cut-off {result.cut_offs[0][1]}" in shown

@@ -131,7 +131,8 @@ class Column(_Part):
     default: float | str | None = Field(None, description="What a form shows at first.")
     reason: str = Field("", description="Text given to an applicant when this input lowers the score most.")
     changeable: bool = Field(
-        False, description="An applicant may answer it otherwise tomorrow: amount, term. The page looks there for advice."
+        False,
+        description="An applicant may answer it otherwise tomorrow: amount, term. The page looks there for advice.",
     )
 
     @model_validator(mode="after")

@@ -174,7 +174,10 @@ def _check_changeable(column: Column) -> Iterator[tuple[str, str]]:
             ("upper", "max or warn_above", (column.max, column.warn_above)),
         ):
             if not any(limit is not None for limit in limits):
-                yield "changeable", f"needs {keys}: without {side} limit there is no end to where a change is looked for"
+                yield (
+                    "changeable",
+                    f"needs {keys}: without {side} limit there is no end to where a change is looked for",
+                )
 
 
 def _check_tables(book: Portfolio) -> Found:

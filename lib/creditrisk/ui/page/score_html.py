@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from html import escape
+from html import escape, unescape
 
 from creditrisk.data.portfolio import Scale
 from creditrisk.ui.decision_words import contradiction
 from creditrisk.ui.form import APPLICATION_ID, Field
-from creditrisk.ui.page.score_state import ApplicantState, Result, Stored
+from creditrisk.ui.page.score_gauge import gauge
+from creditrisk.ui.page.score_result import Result
+from creditrisk.ui.page.score_state import ApplicantState, Stored
 from creditrisk.ui.page.words import box, in_percent, percent
-from creditrisk.ui.styles import rating_colours
 
 NAMED = 4  # so many missing fields are named, more are counted
 DECISIONS = {
@@ -19,22 +20,36 @@ DECISIONS = {
 }
 
 
-def hint(field: Field, error: str) -> str:
-    """The line below a field: what is wrong with it, else what belongs in it."""
+def hint(field: Field, error: str, place: str) -> str:
+    """The line below a field: what is wrong with it, else what belongs in it. `place` is its id on the page."""
+    return line_below(error, field.hint, place)
+
+
+def line_below(error: str, advice: str, place: str) -> str:
+    """An error, else advice."""
     if error:
-        return f'<p class="cr-error" role="alert">⚠ {escape(error)}</p>'
-    return f'<p class="cr-hint">{escape(field.hint)}</p>'
+        return f'<p class="cr-error" role="alert" id="{place}">⚠ {escape(error)}</p>'
+    return f'<p class="cr-hint" id="{place}">{escape(advice)}</p>'
 
 
 def result_panel(state: ApplicantState) -> str:
     """The result, or what it waits for."""
     if state.result is None:
-        return f'<section aria-live="polite"><h2>Result</h2><p class="cr-soft cr-said">{_waiting(state)}</p></section>'
+        return f'<section><h2>Result</h2><p class="cr-soft cr-said">{_waiting(state)}</p></section>'
     result = state.result
     return (
-        f'<section aria-live="polite"><h2>Result</h2>{_figures(result)}{score_scale(result, state.book.scale)}'
+        f'<section><h2>Result</h2><div class="cr-top">{gauge(result, state.book.scale)}{_figures(result)}</div>'
         f"{_decision(result, state.book.scale)}{_reasons(result)}{_warnings(result)}</section>"
     )
+
+
+def spoken(state: ApplicantState) -> str:
+    """The result in a sentence, for those who hear the page."""
+    if state.result is None:
+        return unescape(_waiting(state))
+    result = state.result
+    decision = DECISIONS.get(result.decision or "", ("", "", "No decision"))[2]
+    return f"PD {percent(result.pd)}, score {result.score}, {result.rating}: {decision}."
 
 
 def _waiting(state: ApplicantState) -> str:
@@ -50,49 +65,13 @@ def _waiting(state: ApplicantState) -> str:
 
 
 def _figures(result: Result) -> str:
-    figures = {
-        "Probability of default": f'<span data-cr="pd">{in_percent(result.pd)}</span>',
-        "Credit score": f'<span data-cr="score">{result.score}</span><small>{escape(result.rating)}</small>',
-    }
+    figures = {"Probability of default": f'<span data-cr="pd">{in_percent(result.pd)}</span>'}
     if result.grade is not None:
         figures["Grade"] = escape(result.grade)
     if result.points is not None:
         figures["Points"] = f'<span data-cr="points">{result.points}</span>'
     listed = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in figures.items())
     return f'<dl class="cr-figures">{listed}</dl>'
-
-
-def score_scale(result: Result, scale: Scale) -> str:
-    """The score on its scale: a band for each rating, named; a mark at the score; the cut-off as a dashed line."""
-    span = scale.high - scale.low
-    colours = rating_colours([rating.name for rating in scale.ratings])
-    low, bands = scale.low, []
-    for rating in scale.ratings:
-        high = min(scale.high if rating.below is None else rating.below, scale.high)
-        here = " cr-here" if rating.name == result.rating else ""
-        name = escape(rating.name)
-        bands.append(
-            f'<div class="cr-band{here}" style="flex:{high - low} 1 0" title="{name}: {low} to {high}">'
-            f'<i style="background:{colours[rating.name]}"></i><span>{name}</span></div>'
-        )
-        low = high
-    at = 100 * (result.score - scale.low) / span
-    lines, texts = "", " and ".join(str(score) for _, score in result.cut_offs)
-    for _, score in result.cut_offs:
-        lines += f'<div class="cr-cut" style="left:{100 * (score - scale.low) / span:.2f}%"></div>'
-    told = ""
-    if result.cut_offs:
-        cut = 100 * (result.cut_offs[-1][1] - scale.low) / span
-        side = f"right:{100 - cut:.2f}%;padding-right:6px" if cut > 50 else f"left:{cut:.2f}%;padding-left:6px"
-        lines += f'<div class="cr-cut-text" style="{side}">cut-off {texts}</div>'
-        told = f"; the cut-off is at {texts}"
-    return (
-        f'<div class="cr-scale" role="img" aria-label="Score {result.score} on a scale from {scale.low} to '
-        f'{scale.high}, rated {escape(result.rating)}{told}">'
-        f'<b class="cr-mark-text" style="left:clamp(13px,{at:.2f}%,calc(100% - 13px))">{result.score}</b>'
-        f'<i class="cr-mark" style="left:{at:.2f}%"></i>'
-        f'<div class="cr-bands">{"".join(bands)}</div>{lines}</div>'
-    )
 
 
 def _decision(result: Result, scale: Scale) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import socket
 from collections.abc import Mapping
@@ -18,51 +17,18 @@ from creditrisk.data.portfolio import Portfolio
 from creditrisk.errors import CreditRiskError
 from creditrisk.modelling.scorecard import scores_of
 from creditrisk.monitoring.checks import run_due_checks
-from creditrisk.serving.contract import number_in_words, soft_limit_warnings, wire_name
+from creditrisk.serving.contract import wire_name
 from creditrisk.serving.log import Check
 from creditrisk.serving.model import ModelData, load_exact
-from creditrisk.serving.policy import MODEL_CUT_OFF, Policies, Policy, load_policies
+from creditrisk.serving.policy import Policy
 from creditrisk.serving.scored import Scored
 from creditrisk.serving.scorer import Scorer, dedupe_key
-from creditrisk.settings import settings
 from creditrisk.ui.form import Field, fields_of, read_form
 from creditrisk.ui.page.log_access import LogAccess
-
-
-@dataclass(frozen=True)
-class Reason:
-    """Why the PD is as high as it is: `odds` times the odds of default of the applicant it is compared with."""
-
-    text: str
-    label: str
-    value: str
-    weight: float
-
-    @property
-    def odds(self) -> float:
-        return math.exp(self.weight)
-
-
-@dataclass(frozen=True)
-class Result:
-    """One applicant scored. `cut_offs` are the PDs at which the policy's decision changes, rising, with their scores.
-
-    `decision` is that of the policy in force, None where none can be read; `policy` is its version, empty where the
-    model's own cut-off decides. `points` are those of a scorecard, None for trees. `against` says whom reasons compare
-    the applicant with.
-    """
-
-    pd: float
-    score: int
-    rating: str
-    grade: str | None
-    points: int | None
-    decision: str | None
-    policy: str
-    cut_offs: tuple[tuple[float, int], ...]
-    reasons: tuple[Reason, ...]
-    against: str
-    warnings: tuple[str, ...]
+from creditrisk.ui.page.score_challenger import ChallengerState
+from creditrisk.ui.page.score_changes import Outcome, goals_of, outcomes
+from creditrisk.ui.page.score_cut_off import CutOffState
+from creditrisk.ui.page.score_result import policy_in_force, policy_of, result_of
 
 
 @dataclass(frozen=True)
@@ -80,7 +46,11 @@ class Stored:
 
 
 class ApplicantState(HasTraits):
-    """The form and its result. `enter` a text; `result` is None while anything is missing or wrong."""
+    """The form and its result. `enter` a text; `result` is None while anything is missing or wrong.
+
+    `policy` is the one in force when the result was made; None where none can be read. Beside the result are a
+    `cut_off` to try out and a `challenger`: neither is ever logged.
+    """
 
     errors = Dict()
     missing = Tuple()
@@ -98,6 +68,10 @@ class ApplicantState(HasTraits):
         self._data, self._scorer, self._log, self._artifacts = data, Scorer(data), log, artifacts
         self._touched: set[str] = set()
         self._record: tuple[Scored, dict, str | None] | None = None
+        self._values: Mapping[str, Any] = {}
+        self.policy: Policy | None = policy_of(data)
+        self.cut_off = CutOffState(data, None if self.policy is None else self.policy.approve_below)
+        self.challenger = ChallengerState(data, artifacts)
         self._read()
 
     def enter(self, name: str, text: str) -> None:
@@ -127,7 +101,7 @@ class ApplicantState(HasTraits):
             return
         scored, inputs, application_id = self._record
         try:
-            policy = self._policy()
+            policy = policy_in_force(self._data)
         except CreditRiskError as problem:
             self.problem = f"No policy can decide: {problem}"
             return
@@ -149,10 +123,16 @@ class ApplicantState(HasTraits):
             self.saved = answer.prediction_ids[0]
             self._log.ask(lambda log: run_due_checks(log, self._model_of, _owner()))
 
-    def _policy(self) -> Policy:
-        file = settings().policy_file
-        policies = load_policies(file) if file else Policies.of_model(self._data)
-        return policies.in_force(datetime.now(UTC), self._data.portfolio.name)
+    def what_would_change(self) -> tuple[Outcome, ...]:
+        """What would change the result shown, goal by goal; empty without a result."""
+        if self.result is None:
+            return ()
+        goals = goals_of(self.result.rating, self.policy, self.result.decision, self.book)
+        return outcomes(self._scorer, self._values, goals)
+
+    def score_at(self, pd: float) -> int:
+        """The score of a PD."""
+        return int(scores_of(np.array([pd]), self.book.scale)[0])
 
     def _stored(self, prediction_id: str, same_inputs: bool) -> Stored:
         row = self._log.ask(lambda log: log.prediction(prediction_id))
@@ -175,55 +155,13 @@ class ApplicantState(HasTraits):
         given = {n: v for n, v in reading.values.items() if v is not None}
         inputs = {wire_name(n, self.book.columns[n]): v for n, v in given.items()}
         self._record = (scored, inputs, reading.application_id)
-        self.result = self._result(scored, given)
-
-    def _result(self, scored: Scored, values: Mapping[str, Any]) -> Result:
-        known = scored.features_of(0) | dict(values)
-        reasons = []
-        for reason in scored.reasons[0]:
-            column, value = self.book.columns[reason["feature"]], known[reason["feature"]]
-            label = column.label or reason["feature"].replace("_", " ")
-            shown = value if isinstance(value, str) else _measure(value, column.unit)
-            reasons.append(Reason(reason["text"], label, shown, reason["weight"]))
-        try:
-            policy = self._policy()
-        except CreditRiskError:  # saving says what is wrong
-            policy = None
-        cut_offs = () if policy is None else tuple(dict.fromkeys(policy.cut_offs))
-        at = scores_of(np.array(cut_offs), self.book.scale).tolist()
-        return Result(
-            pd=float(scored.pd[0]),
-            score=int(scored.score[0]),
-            rating=str(scored.rating[0]),
-            grade=None if scored.grade is None else str(scored.grade[0]),
-            points=None if scored.points is None else int(scored.points[0]),
-            decision=None if policy is None else str(policy.decide(float(scored.pd[0]))),
-            policy="" if policy is None or policy.version == MODEL_CUT_OFF else policy.version,
-            cut_offs=tuple(zip(cut_offs, at, strict=True)),
-            reasons=tuple(reasons),
-            against=self._data.reasons.against,
-            warnings=tuple(_soft_warnings(self.book, values)),
-        )
+        self._values, self.policy = given, policy_of(self._data)
+        self.result = result_of(self._data, scored, given, self.policy)
 
     def _model_of(self, check: Check) -> ModelData:
         if (check.model_version, check.model_sha256) == (self._data.version, self._data.sha256):
             return self._data
         return load_exact(check.model_version, check.model_sha256, self._artifacts)
-
-
-def _measure(value: float, unit: str) -> str:
-    shown = number_in_words(round(value, 2))
-    return f"{shown}{unit}" if unit == "%" else f"{shown} {unit}".strip()
-
-
-def _soft_warnings(book: Portfolio, values: Mapping[str, Any]) -> list[str]:
-    """The API's warnings, with labels for wire names."""
-    found = []
-    for name, value in values.items():
-        wire, label = wire_name(name, book.columns[name]), book.columns[name].label or name
-        sentences = soft_limit_warnings({wire: value}, book)
-        found += [f"{label}{sentence.removeprefix(wire)}" for sentence in sentences]
-    return found
 
 
 def _owner() -> str:

@@ -68,7 +68,7 @@ def _views(bench: Workbench) -> list[TabView]:
         needs_model = [NoModel(bench.problem) for _ in range(3)]
         return [*needs_model[:2], BookView(bench.book), MonitoringView(bench.monitoring, version), needs_model[2]]
     return [
-        ScoreView(bench.applicant),
+        ScoreView(bench.applicant, version),
         FileView(bench.file),
         BookView(bench.book),
         MonitoringView(bench.monitoring, version),

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 import bqplot
 import numpy as np
 
-from creditrisk.ui.page.book_state import SCORE_STEP
+from creditrisk.ui.page.book_figures import SCORE_STEP, Approvals, Period, Profile
 from creditrisk.ui.page.charts import axis, figure, steps
-from creditrisk.ui.styles import FIGURE, INK, rating_colours
+from creditrisk.ui.styles import ACCENT, FIGURE, INK, SOFT, rating_colours
 
 TICK = 100  # of the score axis: what still fits on a narrow page
+LABELS = 6  # that fit below the bars of a narrow page
+DAY, MONTH = "{0.day} {0:%b}", "{0:%b %y}"
 
 
 class RatingChart:
@@ -38,14 +40,16 @@ class RatingChart:
 
 
 class ScoreChart:
-    """How the scores are spread, in steps of SCORE_STEP."""
+    """How the scores are spread, in steps of SCORE_STEP, with a line at the cut-off."""
 
     def __init__(self) -> None:
         x, y = bqplot.LinearScale(), bqplot.LinearScale(min=0)
-        self._bars = bqplot.Bars(x=[], y=[], scales={"x": x, "y": y}, padding=0.12, colors=[FIGURE])
+        scales = {"x": x, "y": y}
+        self._bars = bqplot.Bars(x=[], y=[], scales=scales, padding=0.12, colors=[FIGURE])
+        self._line = bqplot.Lines(x=[], y=[], scales=scales, colors=[INK], stroke_width=2, line_style="dashed")
         self._x, self._x_axis = x, axis(x, "credit score")
         self._y, self._y_axis = y, axis(y, "predictions", vertical=True)
-        self.figure = figure([self._bars], [self._x_axis, self._y_axis], bottom=44)
+        self.figure = figure([self._bars, self._line], [self._x_axis, self._y_axis], bottom=44)
 
     def show(self, counts: Sequence[tuple[int, int]]) -> None:
         """Show (lower edge of the step, count) pairs."""
@@ -58,3 +62,81 @@ class ScoreChart:
         self._y.max, self._y_axis.tick_values = steps(max([1, *heights]), room=1.0)
         with self._bars.hold_sync():
             self._bars.x, self._bars.y = edges + SCORE_STEP / 2, heights
+
+    def cut(self, score: int) -> None:
+        """Draw the line at a score."""
+        with self._line.hold_sync():
+            self._line.x, self._line.y = np.array([score, score], float), np.array([0.0, self._y.max])
+
+
+class TradeChart:
+    """Every cut-off: how many it approves and how many of those are expected to turn out bad."""
+
+    def __init__(self) -> None:
+        x, y = bqplot.LinearScale(min=0, max=1), bqplot.LinearScale(min=0)
+        scales = {"x": x, "y": y}
+        self._curve = bqplot.Lines(x=[], y=[], scales=scales, colors=[FIGURE], stroke_width=2)
+        self._policy = bqplot.Scatter(x=[], y=[], scales=scales, colors=[INK], marker="diamond", default_size=110)
+        self._here = bqplot.Scatter(x=[], y=[], scales=scales, colors=[ACCENT], marker="circle", default_size=110)
+        self._y = y
+        across, up = axis(x, "share approved"), axis(y, "mean PD of those approved", vertical=True)
+        across.tick_format, up.tick_format, up.num_ticks, across.num_ticks = ".0%", ".1~%", 5, 6
+        self.figure = figure([self._curve, self._policy, self._here], [across, up], bottom=44)
+
+    def show(self, profile: Profile) -> None:
+        """Show all cut-offs of a window."""
+        shares, pds = profile.curve()
+        self._y.max = float(max(pds.max() * 1.08, 0.001)) if len(pds) else 1.0
+        with self._curve.hold_sync():
+            self._curve.x, self._curve.y = shares, pds
+
+    def cut(self, here: Approvals, policy: Approvals) -> None:
+        """Mark the cut-off that is set and, where it approved any, the policy."""
+        for mark, one in ((self._here, here), (self._policy, policy)):
+            with mark.hold_sync():
+                mark.x = np.array([one.share] if one.mean_pd is not None else [])
+                mark.y = np.array([one.mean_pd] if one.mean_pd is not None else [])
+
+
+class TimeChart:
+    """Predictions by day, week or month, those approved below those not, and the share of those approved."""
+
+    def __init__(self) -> None:
+        x, y, share = bqplot.LinearScale(), bqplot.LinearScale(min=0), bqplot.LinearScale(min=0, max=1)
+        self._bars = bqplot.Bars(
+            x=[],
+            y=[[], []],
+            type="stacked",
+            scales={"x": x, "y": y},
+            padding=0.25,
+            colors=[FIGURE, SOFT],
+            opacities=[1],
+        )
+        self._line = bqplot.Lines(
+            x=[], y=[], scales={"x": x, "y": share}, colors=[ACCENT], stroke_width=2, marker="circle", marker_size=36
+        )
+        self._x, self._y = x, y
+        self._below, self._beneath = axis(x, ""), axis(x, "")
+        self._up, of = axis(y, "predictions", vertical=True), axis(share, "approved", vertical=True)
+        of.tick_format, of.tick_values = ".0%", np.array([0, 0.25, 0.5, 0.75, 1.0])
+        self.counts = figure([self._bars], [self._below, self._up], bottom=26)
+        self.shares = figure([self._line], [self._beneath, of], bottom=26)
+
+    def show(self, periods: Sequence[Period], unit: str) -> None:
+        """Show the periods, in order."""
+        places = np.arange(len(periods), dtype=np.float64)
+        approved = np.array([one.approved for one in periods], dtype=np.float64)
+        others = np.array([one.n for one in periods], dtype=np.float64) - approved
+        self._x.min, self._x.max = -0.6, max(len(periods), 2) - 0.4
+        every = max(1, -(-len(periods) // LABELS))
+        form = MONTH if unit == "month" else DAY
+        for one in (self._below, self._beneath):
+            one.tick_values = places[::every]
+            one.tick_labels = {str(int(i)): form.format(periods[int(i)].start) for i in places[::every]}
+        self._y.max, self._up.tick_values = steps(max([1, *(approved + others)]), room=1.0)
+        with self._bars.hold_sync():
+            self._bars.x, self._bars.y = places, np.array([approved, others])
+        known = [i for i, one in enumerate(periods) if one.share is not None]
+        with self._line.hold_sync():
+            self._line.x = places[known]
+            self._line.y = np.array([periods[i].share for i in known], dtype=np.float64)

@@ -80,13 +80,15 @@ class TradeChart:
         self._here = bqplot.Scatter(x=[], y=[], scales=scales, colors=[ACCENT], marker="circle", default_size=110)
         self._y = y
         across, up = axis(x, "share approved"), axis(y, "mean PD of those approved", vertical=True)
-        across.tick_format, up.tick_format, up.num_ticks, across.num_ticks = ".0%", ".1~%", 5, 6
+        across.tick_format, up.tick_format, across.tick_values = ".0%", ".1~%", np.linspace(0, 1, 6)
+        self._up = up
         self.figure = figure([self._curve, self._policy, self._here], [across, up], bottom=44)
 
     def show(self, profile: Profile) -> None:
         """Show all cut-offs of a window."""
         shares, pds = profile.curve()
-        self._y.max = float(max(pds.max() * 1.08, 0.001)) if len(pds) else 1.0
+        most, places = steps(max(float(pds.max()) * 1000, 1.0) if len(pds) else 1000.0, room=1.0)
+        self._y.max, self._up.tick_values = most / 1000, places / 1000
         with self._curve.hold_sync():
             self._curve.x, self._curve.y = shares, pds
 

@@ -230,11 +230,12 @@ class Listing:
             Column("pd", "PD", percent, right=True),
             Column("score", "Score", right=True),
             Column("rating", "Rating", lambda name: self._dots.get(name, ""), markup=True),
+            Column("grade", "Grade", roomy=True),
             Column("decision", "Decision", lambda name: book_html.SIGNS.get(name, name)),
+            Column("policy", "Policy", roomy=True),
             Column("purpose", "Purpose", book_html.in_words, roomy=True),
             Column("model_version", "Model", roomy=True),
             Column("source", "Source", roomy=True),
-            Column("prediction_id", "Prediction", roomy=True),
         ]
 
     def _clear(self) -> None:
@@ -246,7 +247,7 @@ class Listing:
         known = [rating.name for rating in state.book.scale.ratings] if state.book else []
         others = {row["rating"] for row in rows} - set(known)
         self._dots = book_html.rating_dots([*known, *sorted(others)])
-        names = [column.name for column in self._columns()]
+        names = ["prediction_id", *(column.name for column in self._columns())]
         self.grid.show(pd.DataFrame([[row[name] for name in names] for row in rows], columns=names))
         self._heading.value = book_html.grid_heading(state)
         shown(self.back, state.found is not None)

@@ -36,7 +36,7 @@ def figure(marks: list, axes: list, bottom: int) -> bqplot.Figure:
     margin = {"top": TOP, "bottom": bottom, "left": LEFT, "right": RIGHT}
     made = bqplot.Figure(
         marks=marks, axes=axes, fig_margin=margin, background_style={"fill": CARD}, min_aspect_ratio=0.5,
-        max_aspect_ratio=8, padding_x=0, padding_y=0, title="",
+        max_aspect_ratio=8, padding_x=0, padding_y=0, title="", display_toolbar=False,
     )  # fmt: skip
     made.layout.height, made.layout.width, made.layout.min_width = HEIGHT, "100%", "0"
     made.layout.overflow = "hidden"

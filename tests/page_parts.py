@@ -29,14 +29,14 @@ def logged(url: str) -> list[dict]:
         log.close()
 
 
-def fill(url: str, data, rows: int, purpose: str = "production", change=None) -> None:
+def fill(url: str, data, rows: int, purpose: str = "production", change=None, period: int = PERIOD) -> None:
     """Log predictions for some applications of the sample book."""
     frame = check_applications(make_applications(rows), data.portfolio, "applications").frame.copy()
     if change:
         change(frame)
     scorer = Scorer(data)
     scored = scorer.score_frame(frame)
-    log = PredictionLog(url, PERIOD)
+    log = PredictionLog(url, period)
     log.append([scorer.record(scored, i, {}, purpose=purpose, source="api") for i in range(len(frame))])
     log.close()
 

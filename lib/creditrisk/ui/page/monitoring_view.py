@@ -5,59 +5,92 @@ from __future__ import annotations
 import ipywidgets as widgets
 
 from creditrisk.ui.page import monitoring_html
-from creditrisk.ui.page.monitoring_state import MonitoringState
+from creditrisk.ui.page.monitoring_drift_view import DriftView
+from creditrisk.ui.page.monitoring_lists_view import AlertsView, ReportsView
+from creditrisk.ui.page.monitoring_state import MonitoringState, Stream
+from creditrisk.ui.page.outcomes_view import OutcomesView
 from creditrisk.ui.page.parts import classed, shown
-from creditrisk.ui.page.words import empty, no_log
+from creditrisk.ui.page.words import no_log
 
-NO_REPORTS = "Every full {} of production predictions is checked by itself; `creditrisk drift` checks at any time."
+SECTIONS = ("Drift", "Outcomes", "Reports", "Alerts")
 
 
 class MonitoringView:
-    """The newest drift report, or an earlier one that was chosen."""
+    """The state of a model's stream on top, below it drift, outcomes, reports and alerts."""
 
     def __init__(self, state: MonitoringState, version_in_use: str) -> None:
         self._state, self._version = state, version_in_use
-        self._heading, self._report, self._table, self._empty = (widgets.HTML() for _ in range(4))
-        self.chosen = classed(widgets.Dropdown(description="Report", options=[("none", 0)], value=0), "cr-wide")
+        self._heading, self._problem, self._verdict = (widgets.HTML() for _ in range(3))
+        self.model = widgets.Dropdown(description="Model", options=[("none", None)], value=None)
+        self.source = widgets.Dropdown(description="Checks", options=[("none", "")], value="")
         self.refresh = widgets.Button(description="Refresh")
-        self.refresh.on_click(lambda _: state.refresh())
+        self.refresh.on_click(lambda _: self.look())
+        self.model.observe(self._choose_model, "value")
+        self.source.observe(self._choose_source, "value")
+        self.drift = DriftView(state, version_in_use)
+        self.outcomes = OutcomesView(state.outcomes)
+        self.reports = ReportsView(state.listing, self._open)
+        self.alerts = AlertsView(state.alerts)
+        self._views = (self.drift, self.outcomes, self.reports, self.alerts)
+        self.sections = classed(widgets.Tab([one.view for one in self._views], titles=SECTIONS), "cr-mon-sections")
+        self.sections.observe(lambda _: self._look_at_section(), "selected_index")
         self._busy = False
-        self.chosen.observe(self._choose, "value")
-        bar = classed(widgets.Box([self._heading, self.chosen, self.refresh]), "cr-bar")
-        self._filled = [classed(widgets.VBox([part]), "cr-card") for part in (self._report, self._table)]
-        self.view = classed(widgets.VBox([bar, self._empty, *self._filled]), "cr-stack")
-        state.observe(self._show, ["reports", "chosen", "progress"])
+        bar = classed(widgets.Box([self._heading, self.model, self.source, self.refresh]), "cr-bar")
+        self._card = classed(widgets.VBox([self._verdict]), "cr-card")
+        self.view = classed(widgets.VBox([bar, self._problem, self._card, self.sections]), "cr-stack")
+        state.observe(self._show, "stream")
         state.log.observe(self._show, "problem")
         self._show()
 
     def look(self) -> None:
         """Read the log again."""
         self._state.refresh()
+        self._look_at_section()
 
-    def _choose(self, change) -> None:
+    def _look_at_section(self) -> None:
+        section = self._views[self.sections.selected_index or 0]
+        if section is self.outcomes:
+            self._state.outcomes.refresh(self._state.stream and self._state.stream.model)
+        section.look()
+
+    def _open(self, report_id: int) -> None:
+        """Show a report that was chosen from the list."""
+        self._state.choose(report_id)
+        self.sections.selected_index = SECTIONS.index("Drift")
+
+    def _choose_model(self, change) -> None:
         if not self._busy and change["new"]:
-            self._state.choose(change["new"])
+            self._state.choose_model(change["new"])
+            self._look_at_section()
+
+    def _choose_source(self, change) -> None:
+        if not self._busy and change["new"]:
+            self._state.choose_source(change["new"])
 
     def _show(self, _change=None) -> None:
-        state, report = self._state, self._state.report
-        self._heading.value = f'<h2>Drift</h2><p class="cr-soft">{state.progress}</p>'
-        for part in (*self._filled, self.chosen):
-            shown(part, report is not None)
-        shown(self._empty, report is None)
-        if report is None:
-            nothing = empty("No drift report yet", NO_REPORTS.format(state.log.period))
-            self._empty.value = no_log(state.log.problem) or nothing
-            return
-        self._offer()
-        self._report.value = monitoring_html.report_panel(report, self._version)
-        self._table.value = monitoring_html.reports_table(state.reports, report)
+        state, stream = self._state, self._state.stream
+        self._heading.value = monitoring_html.tab_heading(state.progress)
+        self._problem.value = no_log(state.log.problem)
+        shown(self._problem, state.log.problem)
+        has_model = stream is not None and stream.model is not None
+        for part in (self._card, self.model):
+            shown(part, has_model)
+        shown(self.sections, stream is not None)
+        shown(self.source, stream is not None and len(stream.sources) > 1)
+        if has_model:
+            self._verdict.value = monitoring_html.stream_panel(stream, self._version)
+            self._offer(stream)
 
-    def _offer(self) -> None:
+    def _offer(self, stream: Stream) -> None:
         self._busy = True
         try:
-            options = [(f"{r.id} · {r.when:%Y-%m-%d %H:%M} · {r.status}", r.id) for r in self._state.reports]
-            if self.chosen.options != tuple(options):
-                self.chosen.options = options
-            self.chosen.value = self._state.report.id
+            models = tuple((one.short, one) for one in stream.models)
+            if self.model.options != models:
+                self.model.options = models
+            self.model.value = stream.model
+            sources = tuple((monitoring_html.SOURCES[one], one) for one in stream.sources) or (("none", ""),)
+            if self.source.options != sources:
+                self.source.options = sources
+            self.source.value = stream.source
         finally:
             self._busy = False

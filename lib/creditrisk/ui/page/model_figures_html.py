@@ -117,7 +117,7 @@ def metrics(shown: Shown) -> str:
     parts = []
     for title, figures, words in GROUPS:
         rows = "".join(
-            f"<tr><td>{escape(one.name)}{f' <span class=cr-soft>ideal: {one.ideal}</span>' if one.ideal else ''}</td>"
+            f"<tr><td>{escape(one.name)}{_ideal(one)}</td>"
             + "".join(f'<td class="cr-right">{one.read(test)}</td>' for test in tests)
             + "</tr>"
             for one in figures
@@ -130,6 +130,10 @@ def metrics(shown: Shown) -> str:
         f'<h2 id="model-figures">Figures on test rows</h2><p class="cr-soft">{escape(_on_what(shown))}</p>'
         f'<div class="cr-pair cr-groups">{"".join(parts)}</div>{_folds(shown)}'
     )
+
+
+def _ideal(one: _Figure) -> str:
+    return f' <span class="cr-soft cr-ideal">ideal: {one.ideal}</span>' if one.ideal else ""
 
 
 def _on_what(shown: Shown) -> str:
@@ -316,7 +320,7 @@ def _direction(one: Variable) -> str:
         told = f'<span class="cr-soft">{DIRECTIONS["any"]}</span>'
     else:
         told = escape(DIRECTIONS[one.direction]) + ("" if one.held else ' <span class="cr-lack">! not held</span>')
-    protected = ' <span class="cr-soft">(protected, never a reason)</span>' if one.protected else ""
+    protected = ' <span class="cr-soft">(protected)</span>' if one.protected else ""
     return f"<td>{told}{protected}</td>"
 
 
@@ -362,11 +366,11 @@ def bins_heading(shown: Shown, name: str, evidence: Evidence | None) -> str:
     is_card = isinstance(shown.data.model.design, WoeDesign)
     whose = "bins of the scorecard" if is_card else "bins of the training baseline, as the drift check has them"
     iv = f" Information value {one.iv:.3f}." if one.iv is not None else ""
-    legend = '<i class="cr-key cr-key-bar"></i>share of training rows'
+    legend = '<i class="cr-mark-key cr-mark-bar"></i>share of training rows'
     if is_card or evidence:
-        legend += ' <i class="cr-key cr-key-dot"></i>bad rate, training rows'
+        legend += ' <i class="cr-mark-key cr-mark-dot"></i>bad rate, training rows'
     if is_card and evidence:
-        legend += ' <i class="cr-key cr-key-tri">▲</i>bad rate, test rows'
+        legend += ' <i class="cr-mark-key cr-mark-tri">▲</i>bad rate, test rows'
     return (
         f'<h3>{escape(one.label)}</h3><p class="cr-soft">{escape(DIRECTIONS[one.direction])}; {whose}.{iv}</p>'
         f'<p class="cr-legend">{legend}</p>'
@@ -389,7 +393,7 @@ def bins_table(shown: Shown, rows: Sequence[BinRow], evidence: Evidence | None) 
     )
     head += "".join(f'<th class="cr-right">{name}</th>' for name, yes in named if yes)
     body = "".join(
-        f"<tr{' class=cr-missing' if row.missing else ''}><td>{'' if row.missing else escape(name)}</td>"
+        f"<tr{' class=cr-missing' if row.missing else ''}><td>{escape(name)}</td>"
         f"<td>{escape(row.label)}</td>{_right(f'{row.rows:,.0f}', f'{row.share:.1%}')}"
         f"{_right(*_outcome(row)) if has_rates else ''}{_right(_share(row.test_rate)) if tested else ''}"
         f"{_right(_three(row.woe), _points(row.points)) if is_card else ''}</tr>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from html import escape
 
 import ipywidgets as widgets
@@ -220,13 +221,18 @@ class Variables:
                 self._room.children = [self.chart.figure]
 
 
+def signed(form: str) -> Callable[[float], str]:
+    """Writes a number with a true minus sign."""
+    return lambda value: form.format(value).replace("-", "−")
+
+
 _CARD = (
     Column("variable", "Variable"),
     Column("bin", "Bin"),
     Column("share", "Share of rows", "{:.1%}".format, right=True, roomy=True),
     Column("rate", "Bad rate", percent, right=True, roomy=True),
-    Column("woe", "WOE", "{:+.3f}".format, right=True, roomy=True),
-    Column("points", "Points", "{:.0f}".format, right=True),
+    Column("woe", "WOE", signed("{:+.3f}"), right=True, roomy=True),
+    Column("points", "Points", signed("{:.0f}"), right=True),
 )
 
 
@@ -240,29 +246,30 @@ class Files:
         self.open_training = widgets.Button(description="Open the training report")
         self.open_validation.on_click(lambda _: self._open(self._run("validation"), "Validation report"))
         self.open_training.on_click(lambda _: self._open(self._run("training"), "Training report"))
-        self.save_validation = Download("Validation report", REPORT, lambda: self._run("validation").read(REPORT), HTML)
+        self.save_validation = Download("Save", REPORT, lambda: self._run("validation").read(REPORT), HTML)
         self._said = widgets.HTML()
-        actions = [self.open_validation, self.open_training, self.save_validation]
-        self.reports = widgets.VBox([classed(widgets.Box(actions), "cr-actions"), self._said])
+        self._of_validation = classed(widgets.Box([self.open_validation, self.save_validation]), "cr-actions")
+        opened = classed(widgets.Box([self.open_training]), "cr-actions")
+        self.reports = widgets.VBox([self._of_validation, opened, self._said])
         self.card = Download("Model card", "card.json", self._card_json, JSON)
         self.weights = Download("Weights", "weights.csv", self._weights, CSV)
         self.csv = Download("Scorecard, CSV", "scorecard.csv", self._scorecard, CSV)
         self.xlsx = Download("Scorecard, Excel", "scorecard.xlsx", self._workbook, model_files.XLSX)
         self.dialect = widgets.Dropdown(description="SQL dialect", options=list(DIALECTS))
         self.sql = Download("Scorecard, SQL", "scorecard.sql", self._statement, model_files.SQL)
-        self._of_card = [self.csv, self.xlsx, self.dialect, self.sql]
-        self.files = classed(widgets.Box([self.card, self.weights, *self._of_card]), "cr-actions")
+        self._of_card = classed(
+            widgets.Box([self.csv, self.xlsx, classed(widgets.Box([self.dialect, self.sql]), "cr-one")]), "cr-actions"
+        )
+        self.files = widgets.VBox([classed(widgets.Box([self.card, self.weights]), "cr-actions"), self._of_card])
 
     def show(self, model: Shown) -> None:
         """Offer what there is for this model."""
         data, documents = model.data, model.documents
         validated, trained = (_has_report(run) for run in (documents.validation, documents.training))
-        for part in (self.open_validation, self.save_validation):
-            shown(part, validated)
+        shown(self._of_validation, validated)
         shown(self.open_training, trained)
         self._said.value = model_html.training_missing(documents, str(data.training.get("run", "")))
-        for part in self._of_card:
-            shown(part, data.card is not None)
+        shown(self._of_card, data.card is not None)
         name = f"{data.portfolio.name}-{data.version}-{data.sha256[:8]}"
         self.card.filename, self.weights.filename = f"{name}-card.json", f"{name}-weights.csv"
         self.csv.filename, self.xlsx.filename = f"{name}-scorecard.csv", f"{name}-scorecard.xlsx"

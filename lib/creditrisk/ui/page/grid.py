@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -111,5 +111,6 @@ def _cell(column: Column, value: Any) -> dict[str, Any]:
     if value is None or pd.isna(value):
         return {"read": "–", "value": None}
     read = str(value) if column.text is None else column.text(value)
-    value = value.isoformat() if isinstance(value, datetime) else getattr(value, "item", lambda: value)()
-    return {"read": read if column.markup else escape(read), "value": value}
+    value = value.isoformat() if isinstance(value, date) else getattr(value, "item", lambda: value)()
+    read = read if column.markup else escape(read)
+    return {"read": read, "value": escape(value) if isinstance(value, str) else value}

@@ -17,7 +17,7 @@ from creditrisk.settings import settings
 
 LOOKED_AT = 200
 """Of the runs of a notebook, the newest so many are looked at."""
-_NAME = re.compile(r"(\d{8}T\d{6}Z)-(.+)-[0-9a-f]{6}")
+_NAME = re.compile(r"(\d{8}T\d{6}Z)-([\w.-]+)-[0-9a-f]{6}")
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ class ModelView:
         self.view = classed(widgets.VBox([bar, self._progress, self._problem, self._filled]), "cr-stack", "cr-model")
         state.observe(self._offer, ["listed", "chosen"])
         state.observe(self._show, ["shown", "busy", "problem", "judging", "unjudged", "evidence"])
+        self._offer()
         self._show()
 
     def look(self) -> None:

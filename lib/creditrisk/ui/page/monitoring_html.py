@@ -257,13 +257,13 @@ def bins_table(column: ColumnView) -> str:
         return ""
     rows = "".join(
         f'<tr><th scope="row">{escape(one.name)}</th><td class="cr-right">{one.before:.1%}</td>'
-        f'<td class="cr-right">{one.now:.1%}</td><td class="cr-right">{_points(one.now - one.before)}</td>'
+        f'<td class="cr-right">{one.now:.1%}</td><td class="cr-right cr-roomy">{_points(one.now - one.before)}</td>'
         f'<td class="cr-right">{number_of(one.psi)}</td></tr>'
         for one in bins_of(column)
     )
     head = (
         '<th>Bin</th><th class="cr-right">Baseline</th><th class="cr-right">Now</th>'
-        '<th class="cr-right">Points</th><th class="cr-right">Adds to PSI</th>'
+        '<th class="cr-right cr-roomy">Points</th><th class="cr-right">Adds to PSI</th>'
     )
     return table("Distribution in numbers", head, rows, "cr-mon-tight")
 

@@ -26,7 +26,7 @@ COLUMNS = (
     Column("n", "Predictions", "{:,}".format, right=True),
     Column("model", "Model"),
     Column("trigger", "Made", lambda trigger: SOURCES.get(trigger, trigger), roomy=True),
-    Column("window_key", "Window", roomy=True),
+    Column("window_key", "Window", lambda key: key.replace("bucket-", "check "), roomy=True),
 )
 NOTHING = "Change the filters above, or let `creditrisk serve`, `creditrisk score` or `creditrisk drift` make some."
 
@@ -46,7 +46,8 @@ class ReportsView:
         self.grid.observe(self._choose, "chosen")
         self._busy = False
         bar = classed(widgets.Box([self.version, self.trigger, self.status]), "cr-bar", "cr-mon-bar")
-        self.view = classed(widgets.VBox([self._heading, bar, self._empty, self.grid]), "cr-card")
+        self._rows = widgets.VBox([self.grid])
+        self.view = classed(widgets.VBox([self._heading, bar, self._empty, self._rows]), "cr-card")
         state.observe(self._show, "rows")
 
     def look(self) -> None:
@@ -66,7 +67,7 @@ class ReportsView:
         rows = self._state.rows or ()
         self._offer()
         self._heading.value = monitoring_lists_html.reports_heading(len(rows), REPORTS)
-        shown(self.grid, rows)
+        shown(self._rows, rows)
         shown(self._empty, not rows)
         self._empty.value = empty("No drift report", NOTHING)
         table = pd.DataFrame(list(rows), columns=[one.name for one in COLUMNS if one.name != "model"])

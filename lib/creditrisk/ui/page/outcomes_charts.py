@@ -35,11 +35,11 @@ class Point:
 class VintageChart:
     """Values by vintage with their intervals, what was expected of each, and one level to hold them all against."""
 
-    def __init__(self, label: str, tick_format: str, from_zero: bool) -> None:
+    def __init__(self, tick_format: str, from_zero: bool) -> None:
         self._from_zero = from_zero
         self._x, self._y = bqplot.LinearScale(), bqplot.LinearScale()
         scales = {"x": self._x, "y": self._y}
-        self._x_axis, self._y_axis = axis(self._x, "vintage"), axis(self._y, label, vertical=True)
+        self._x_axis, self._y_axis = axis(self._x, "vintage"), axis(self._y, "", vertical=True)
         self._y_axis.tick_format = tick_format
         self._level = bqplot.Lines(x=[], y=[], scales=scales, colors=[SOFT], line_style="dashed", stroke_width=1.5)
         self._whiskers = bqplot.Lines(x=[], y=[], scales=scales, colors=[SOFT], stroke_width=1.5)

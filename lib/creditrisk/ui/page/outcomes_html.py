@@ -72,7 +72,7 @@ def nothing_yet(state: OutcomesState) -> str:
     """What stands in place of a report while there is none: what to do for one."""
     if state.problem:
         return empty("No report on outcomes", state.problem)
-    if not state.total:
+    if not state.has_predictions:
         return empty("No predictions to follow yet",
                      f"Outcomes are known {state.months} months after a production prediction.")  # fmt: skip
     waiting = "" if state.has_outcomes else " The log holds no outcome yet: report them with `POST /outcomes`."
@@ -80,7 +80,7 @@ def nothing_yet(state: OutcomesState) -> str:
         model = state.model[0] if state.model else ""
         return empty("No report on outcomes of this model", f"Run `creditrisk outcomes -p model {model}`.{waiting}")
     return empty("Outcomes have not been judged yet",
-                 f"{state.total:,} predictions are to be read, which can be stopped.{waiting}")  # fmt: skip
+                 f"{_how_many(state)} are to be read, which can be stopped.{waiting}")  # fmt: skip
 
 
 def problem(text: str) -> str:
@@ -90,11 +90,16 @@ def problem(text: str) -> str:
 
 def progress(state: OutcomesState) -> str:
     """How far the judging is."""
-    share = min(state.read / state.total, 1.0) if state.total else 0.0
-    return (
-        f'<p role="status">Reading predictions and outcomes: {state.read:,} of about {state.total:,}.</p>'
-        f'<div class="cr-track" aria-hidden="true"><i style="width:{share:.0%}"></i></div>'
-    )
+    counted = state.total and not state.files
+    share = min(state.read / state.total, 1.0) if counted else 0.0
+    bar = f'<div class="cr-track" aria-hidden="true"><i style="width:{share:.0%}"></i></div>' if counted else ""
+    of = f"{state.read:,} of {state.total:,}" if counted else f"{state.read:,} so far"
+    return f'<p role="status">Reading predictions and their outcomes: {of}.</p>{bar}'
+
+
+def _how_many(state: OutcomesState) -> str:
+    told = [f"{state.total:,} production predictions"] if state.total else []
+    return " and ".join([*told, "those of scored files"] if told and state.files else told or ["Those of scored files"])
 
 
 # --- Level ------------------------------------------------------------------------------------------------------------
@@ -132,7 +137,7 @@ def level_table(report: Row) -> str:
     )
     return (
         "<h2>Level of PDs by vintage</h2>"
-        f"{table('Level of PDs by vintage', head, ''.join(map(_level_row, report['cohorts'])), 'cr-scroll')}"
+        f"{table('Level of PDs by vintage', head, ''.join(map(_level_row, _newest_first(report))), 'cr-scroll')}"
     )
 
 
@@ -183,7 +188,7 @@ def ranking_points(report: Row) -> list[Point]:
 
 def ranking_table(report: Row) -> str:
     """Judged vintages: discrimination against validation, calibration slope and intercept, each with its light."""
-    rows = "".join(_ranking_row(one) for one in report["cohorts"] if one["status"] == JUDGED)
+    rows = "".join(_ranking_row(one) for one in _newest_first(report) if one["status"] == JUDGED)
     heading = "<h2>Discrimination and calibration by vintage</h2>"
     if not rows:
         return f'{heading}<p class="cr-soft">No vintage is judged yet.</p>'
@@ -263,6 +268,12 @@ def estimates_table(report: Row) -> str:
 
 def _vintages(report: Row) -> Sequence[Row]:
     return [one for one in report["cohorts"] if one["vintage"] != POOLED]
+
+
+def _newest_first(report: Row) -> Sequence[Row]:
+    """All judged vintages together, then one by one."""
+    pooled = _pooled(report)
+    return [*([] if pooled is None else [pooled]), *reversed(_vintages(report))]
 
 
 def _pooled(report: Row) -> Row | None:

@@ -40,7 +40,8 @@ class Judging:
 class OutcomesState(HasTraits):
     """Outcomes of one model. `shown` is the newest report there is; `running` while outcomes are being judged.
 
-    `read` of `total` predictions were looked at so far. `problem` says why there is no report, or no newer one.
+    `read` predictions were looked at so far, of `total` from production and of those of scored `files`, if any.
+    `problem` says why there is no report, or no newer one.
     """
 
     shown = Anything(None, allow_none=True)
@@ -53,7 +54,7 @@ class OutcomesState(HasTraits):
         super().__init__()
         self.log, self._data = log, data
         self.model: tuple[str, str] | None = None
-        self.has_outcomes = False
+        self.has_outcomes, self.files = False, False
         self._task: asyncio.Task | None = None
         self._count, self._stop = 0, False
 
@@ -77,17 +78,24 @@ class OutcomesState(HasTraits):
         found = self.log.ask(self._look)
         if found is None:
             return
-        self.total, self.has_outcomes, newest = found
+        self.total, self.files, self.has_outcomes, newest = found
         if newest is not None and (self.shown is None or (self.shown.stored and newest.when > self.shown.when)):
             self.shown = newest
-        if self.shown is None and self.judges and not self.problem and 0 < self.total <= BY_ITSELF:
+        little = 0 < self.total <= BY_ITSELF and not self.files  # nobody has counted those of files
+        if self.shown is None and self.judges and not self.problem and little:
             self.begin()
 
-    def _look(self, log: PredictionLog) -> tuple[int, bool, Judging | None]:
+    @property
+    def has_predictions(self) -> bool:
+        """Whether there is anything whose outcome will be known one day."""
+        return bool(self.total or self.files)
+
+    def _look(self, log: PredictionLog) -> tuple[int, bool, bool, Judging | None]:
         made = [one["n"] for one in log.counters() if (one["model_version"], one["model_sha256"]) == self.model]
         stored = log.outcome_reports(1, *self.model)
         newest = Judging(stored[0]["report"], stored[0]["created_at"].astimezone(UTC), True) if stored else None
-        return sum(made), bool(log.outcomes(limit=1)), newest
+        files = bool(log.followed(*self.model, 1, purposes=("file",)))
+        return sum(made), files, bool(log.outcomes(limit=1)), newest
 
     def judge_by(self, by: str) -> None:
         """Make vintages of a month or a quarter, and judge again."""

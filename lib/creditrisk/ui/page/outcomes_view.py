@@ -21,18 +21,19 @@ class OutcomesView:
         self._empty, self._verdict, self._problem, self._progress = (widgets.HTML() for _ in range(4))
         self._headings = (widgets.HTML(), widgets.HTML())
         self._tables = tuple(widgets.HTML() for _ in range(4))
-        self.level = VintageChart("default rate", ".1%", from_zero=True)
-        self.ranking = VintageChart("Gini", ".2f", from_zero=False)
+        self.level = VintageChart(".1%", from_zero=True)
+        self.ranking = VintageChart(".2f", from_zero=False)
         self.by = widgets.Dropdown(description="Vintages", options=[("by month", "month"), ("by quarter", "quarter")])
         self.begin = widgets.Button(description="Judge now")
         self.stop = widgets.Button(description="Stop")
         self.json = Download("Outcomes as JSON", "outcomes.json", bytes, JSON)
+        self._download = widgets.Box([self.json])
         self.begin.on_click(lambda _: state.begin())
         self.stop.on_click(lambda _: state.stop())
         self.by.observe(lambda change: state.judge_by(change["new"]), "value")
         self._in_sight, self._drawn = False, None
         self._bar = classed(
-            widgets.Box([widgets.HTML("<h2>Outcomes</h2>"), self.by, self.begin, self.stop, self.json]), "cr-bar"
+            widgets.Box([widgets.HTML("<h2>Outcomes</h2>"), self.by, self.begin, self.stop, self._download]), "cr-bar"
         )
         top = classed(widgets.VBox([self._bar, self._progress, self._problem, self._empty, self._verdict]), "cr-card")
         self._charts = classed(widgets.Box(), "cr-pair")
@@ -49,12 +50,12 @@ class OutcomesView:
 
     def _show(self, _change=None) -> None:
         state, judging = self._state, self._state.shown
-        for part in (*self._filled, self._verdict, self.json):
+        for part in (*self._filled, self._verdict, self._download):
             shown(part, judging is not None)
         shown(self._empty, judging is None and not state.running)
         shown(self._progress, state.running)
         shown(self.stop, state.running)
-        shown(self.begin, state.judges and state.total and not state.running)
+        shown(self.begin, state.judges and state.has_predictions and not state.running)
         shown(self.by, state.judges and judging is not None)
         self.begin.description = "Judge again" if judging else "Judge now"
         self._progress.value = outcomes_html.progress(state) if state.running else ""

@@ -12,8 +12,14 @@ from creditrisk.ui.page.charts import axis, figure, steps
 from creditrisk.ui.styles import ACCENT, FIGURE, INK, SOFT, rating_colours
 
 TICK = 100  # of the score axis: what still fits on a narrow page
-LABELS = 6  # that fit below the bars of a narrow page
+LABELS = 5  # that fit below the bars of a narrow page
 DAY, MONTH = "{0.day} {0:%b}", "{0:%b %y}"
+
+
+def _upward(axis: bqplot.Axis, scale: bqplot.LinearScale, most: float, room: float = 1.0) -> None:
+    """Let an axis of counts reach from 0 to `most`, with thousands as k: long numbers do not fit beside it."""
+    scale.max, axis.tick_values = steps(max(most, 1), room=room)
+    axis.tick_format = "~s" if scale.max >= 1_000 else ",d"
 
 
 class RatingChart:
@@ -32,7 +38,7 @@ class RatingChart:
     def show(self, counts: Mapping[str, int]) -> None:
         """Show counts by rating."""
         colours = rating_colours(list(counts))
-        self._y.max, self._axis.tick_values = steps(max([1, *counts.values()]), room=1.12)
+        _upward(self._axis, self._y, max(counts.values(), default=1), room=1.12)
         with self._bars.hold_sync():
             self._bars.x = list(counts)
             self._bars.y = np.array(list(counts.values()), dtype=np.float64)
@@ -59,7 +65,7 @@ class ScoreChart:
             low, high = float(edges[0]), float(edges[-1] + SCORE_STEP)
             self._x.min, self._x.max = low, high
             self._x_axis.tick_values = np.arange(np.ceil(low / TICK) * TICK, high + 1, TICK)
-        self._y.max, self._y_axis.tick_values = steps(max([1, *heights]), room=1.0)
+        _upward(self._y_axis, self._y, max(heights, default=1))
         with self._bars.hold_sync():
             self._bars.x, self._bars.y = edges + SCORE_STEP / 2, heights
 
@@ -135,7 +141,7 @@ class TimeChart:
         for one in (self._below, self._beneath):
             one.tick_values = places[::every]
             one.tick_labels = {str(int(i)): form.format(periods[int(i)].start) for i in places[::every]}
-        self._y.max, self._up.tick_values = steps(max([1, *(approved + others)]), room=1.0)
+        _upward(self._up, self._y, max(approved + others, default=1))
         with self._bars.hold_sync():
             self._bars.x, self._bars.y = places, np.array([approved, others])
         known = [i for i, one in enumerate(periods) if one.share is not None]

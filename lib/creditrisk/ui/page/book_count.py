@@ -15,7 +15,7 @@ import pandas as pd
 from creditrisk.serving import tally
 from creditrisk.serving.log import PredictionLog
 
-STRETCH = 50_000
+STRETCH = 25_000
 """Ids that are counted with one question."""
 MOST = 3_000_000
 """The newest ids of a window that are counted; what is older is left out, and the tab says so."""

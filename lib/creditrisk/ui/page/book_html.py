@@ -109,9 +109,10 @@ def cut_off_table(here: Approvals, policy: Approvals) -> str:
         ("Outcomes known", *(f"{one.known:,}" for one in (here, policy))),
     ]
     body = "".join(
-        f'<tr><td>{name}</td><td class="cr-right">{a}</td><td class="cr-right">{b}</td></tr>' for name, a, b in rows
+        f'<tr><td class="cr-wrap">{name}</td><td class="cr-right">{a}</td><td class="cr-right">{b}</td></tr>'
+        for name, a, b in rows
     )
-    head = '<th></th><th class="cr-right">At this cut-off</th><th class="cr-right">Policy decided</th>'
+    head = '<th></th><th class="cr-right">This cut-off</th><th class="cr-right">Policy</th>'
     return table("Approvals at the cut-off and by the policy", head, body) + _difference(here, policy)
 
 

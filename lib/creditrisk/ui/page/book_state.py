@@ -164,6 +164,7 @@ class BookState(HasTraits):
         again = True
         while again:
             self._again = False
+            slow = loop.call_later(QUIET_SECONDS, self._tell)
             try:
                 if not self.window:
                     self._begin_with(await asyncio.to_thread(_begin, log))
@@ -176,10 +177,11 @@ class BookState(HasTraits):
                 self._take(rows, counted)
             except Stopped:
                 pass
-            except LogError as problem:
+            except (LogError, OSError) as problem:
                 self._no_answer(problem)
                 return
             finally:
+                slow.cancel()
                 self.counting = ""
             again = self._again or self.question() != self._asked
 
@@ -207,10 +209,10 @@ class BookState(HasTraits):
         if self.chosen:
             self.open(self.chosen)
 
-    def _tell(self, done: int, of: int) -> None:
-        self.counting = f"Counting: {done:,} of about {of:,} predictions"
+    def _tell(self, done: int = 0, of: int = 0) -> None:
+        self.counting = f"Counting: {done:,} of about {of:,} predictions" if of else "Reading the log"
 
-    def _no_answer(self, problem: LogError) -> None:
+    def _no_answer(self, problem: Exception) -> None:
         def say(_log: PredictionLog) -> None:
             raise problem
 
@@ -230,6 +232,11 @@ class BookState(HasTraits):
         policy = self.summary.policy
         share = policy.share if policy.of else self.book.approval_share if self.book else 0.8
         return self.summary.profile.cut_off_of(round(share * self.summary.n))
+
+    def aim_for(self, share: float) -> None:
+        """Set the cut-off that approves nearly this share of the window."""
+        if self.summary is not None:
+            self.cut_off = self.summary.profile.cut_off_of(round(share * self.summary.n))
 
     # One prediction
 

@@ -165,6 +165,8 @@ class CutOff:
         low, high = (state.book.scale.low, state.book.scale.high) if state.book else SCORES
         self.slider = widgets.IntSlider(min=low, max=high, description="Cut-off", readout=False)
         self.number = widgets.BoundedIntText(min=low, max=high, description="Score")
+        self.share = widgets.BoundedFloatText(min=0, max=100, step=1, description="Approve %")
+        self.share.observe(lambda change: self._busy or self._aim(change["new"]), "value")
         self.reset = widgets.Button(description="As the policy")
         self.reset.on_click(lambda _: self._set(0))
         for one in (self.slider, self.number):
@@ -173,10 +175,14 @@ class CutOff:
 
     def card(self, trade) -> widgets.Widget:
         """All of it, beside a chart of every cut-off."""
-        bar = classed(widgets.Box([self.slider, self.number, self.reset]), "cr-cutoff")
+        bar = classed(widgets.Box([self.slider, self.number, self.share, self.reset]), "cr-cutoff")
         left = widgets.VBox([bar, self._said, self._table])
         pair = classed(widgets.Box([left, widgets.VBox([self._marks, trade.figure])]), "cr-pair")
         return classed(widgets.VBox([widgets.HTML("<h2>Approvals at a cut-off</h2>"), pair]), "cr-card")
+
+    def _aim(self, percent: float) -> None:
+        self._state.aim_for(percent / 100)
+        self.show()
 
     def _set(self, score: int) -> None:
         self._state.cut_off = score
@@ -191,6 +197,7 @@ class CutOff:
             self.slider.min, self.number.min = min(self.slider.min, score), min(self.number.min, score)
             self.slider.max, self.number.max = max(self.slider.max, score), max(self.number.max, score)
             self.slider.value = self.number.value = score
+            self.share.value = round(100 * here.share, 1)
         finally:
             self._busy = False
         scale = state.book.scale if state.book else None
@@ -225,17 +232,16 @@ class Listing:
 
     def _columns(self) -> list[Column]:
         return [
-            Column("created_at", "Time (UTC)", lambda at: f"{at:%Y-%m-%d %H:%M}"),
+            Column("created_at", "Time (UTC)", lambda at: f"{at:%Y-%m-%d %H:%M}", roomy=True),
             Column("application_id", "Application"),
             Column("pd", "PD", percent, right=True),
             Column("score", "Score", right=True),
-            Column("rating", "Rating", lambda name: self._dots.get(name, ""), markup=True),
+            Column("rating", "Rating", lambda name: self._dots.get(name, ""), roomy=True, markup=True),
             Column("grade", "Grade", roomy=True),
             Column("decision", "Decision", lambda name: book_html.SIGNS.get(name, name)),
             Column("policy", "Policy", roomy=True),
             Column("purpose", "Purpose", book_html.in_words, roomy=True),
             Column("model_version", "Model", roomy=True),
-            Column("source", "Source", roomy=True),
         ]
 
     def _clear(self) -> None:

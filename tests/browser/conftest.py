@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -27,7 +25,7 @@ from creditrisk.release import make_model_data  # noqa: E402
 from creditrisk.serving.log import PredictionLog, migrate  # noqa: E402
 from creditrisk.serving.model import load_model, save_models  # noqa: E402
 from creditrisk.serving.scorer import Scorer  # noqa: E402
-from servers import free_port, wait_until_it_answers
+from page_servers import PERIOD, PageProcess  # noqa: E402
 
 BROWSERS = ("chromium", "google-chrome", "chromium-browser")
 FLAGS = [
@@ -39,7 +37,6 @@ FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
-PERIOD = 60
 SECONDS = 60_000  # milliseconds that a page may take on a busy machine
 
 
@@ -58,34 +55,24 @@ def browser() -> Iterator:
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
-    """A page over a small model, 2 * PERIOD logged predictions and the drift reports that fell due with them."""
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
+    """A folder with a small model, 2 * PERIOD logged predictions and the drift reports that fell due with them."""
     folder = tmp_path_factory.mktemp("site")
-    runs, artifacts = folder / "runs", folder / "artifacts"
-    _publish_model(str(artifacts))
-    url = f"sqlite:///{runs / 'predictions.db'}"
+    _publish_model(str(folder / "artifacts"))
+    url = f"sqlite:///{folder / 'runs' / 'predictions.db'}"
     migrate(url)
     log = PredictionLog(url, PERIOD)
-    _log_predictions(log, load_model("champion", str(artifacts)))
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
-    program = [sys.executable, "-m", "creditrisk.cli", "dashboard", "--port", str(port)]
-    # Relative, as people write them: the page's kernels run in another folder.
-    places = {"CREDITRISK_ARTIFACTS": "artifacts", "CREDITRISK_RUNS": "runs", "CREDITRISK_DRIFT_PERIOD": str(PERIOD)}
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CREDITRISK_")} | places
-    with open(folder / "server.log", "wb") as output:
-        server = subprocess.Popen(program, cwd=folder, env=environment, stdout=output, stderr=output)
-        try:
-            wait_until_it_answers(f"{address}/voila/static/voila.js", server, folder / "server.log")
-            yield SimpleNamespace(address=address, log=log, output=folder / "server.log")
-        finally:
-            server.terminate()
-            try:
-                server.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
-            log.close()
+    _log_predictions(log, load_model("champion", str(folder / "artifacts")))
+    yield SimpleNamespace(folder=folder, log=log, url=url)
+    log.close()
+
+
+@pytest.fixture(scope="session")
+def site(place: SimpleNamespace) -> Iterator[SimpleNamespace]:
+    """The page over the place, open to everybody."""
+    server = PageProcess(place.folder)
+    yield SimpleNamespace(address=server.address, log=place.log, output=server.output, server=server)
+    server.stop()
 
 
 def _publish_model(folder: str) -> None:

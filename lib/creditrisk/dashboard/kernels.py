@@ -58,7 +58,6 @@ class VisitorKernels(AsyncMappingKernelManager):
         if not await self.is_alive_now(kernel_id):
             return True
         if self._kernel_connections.get(kernel_id, 0) > 0:
-            self._was_connected.add(kernel_id)
             self._alone_since.pop(kernel_id, None)
             return False
         alone = time.monotonic() - self._alone_since.setdefault(kernel_id, time.monotonic())
@@ -111,10 +110,16 @@ class VisitorKernels(AsyncMappingKernelManager):
             return
         kernel_id = task.result()["kernel_id"]
         if kernel_id in self:
-            await ensure_async(self.shutdown_kernel(kernel_id, now=True))
+            await ensure_async(self.shutdown_kernel(kernel_id))
+
+    def notify_connect(self, kernel_id: str) -> None:
+        """A page has connected."""
+        self._was_connected.add(kernel_id)
+        super().notify_connect(kernel_id)
 
     async def shutdown_kernel(self, kernel_id: str, now: bool = False, restart: bool = False) -> None:
-        """End a kernel, and forget what is known of it."""
+        """End a kernel, and forget what is known of it. One that no page has used has nothing to finish."""
+        now = now or kernel_id not in self._was_connected
         self._alone_since.pop(kernel_id, None)
         self._was_connected.discard(kernel_id)
         RequestInfoSocketHandler._cache.pop(kernel_id, None)

@@ -34,6 +34,8 @@ from creditrisk.ui.styles import DARK, LIGHT
 WRONG_SECONDS = 1.0
 """How long a wrong token or password waits for its answer."""
 LOGIN_DAYS = 1
+PING_SECONDS = 30
+"""How long a browser may be silent, asked whether it is there, before its connection counts as closed."""
 PUBLIC = (TemplateStaticFileHandler, MultiStaticFileHandler, FileFindHandler)
 """Voila's scripts, styles and icons: the same in every installation."""
 HEADERS = {
@@ -234,6 +236,7 @@ class PageServer(Voila):
         super().initialize(argv)
         page = self.voila_configuration
         page.multi_kernel_manager_class = VisitorKernels
+        self.log.addFilter(lambda record: "is not trusted" not in record.msg)  # of the page's own notebook
         page.default_pool_size, page.preheat_kernel = self.options.pool, self.options.pool > 0
 
     def init_settings(self) -> dict[str, Any]:
@@ -246,6 +249,8 @@ class PageServer(Voila):
             "allow_remote_access": bool(self.options.access) or not self.options.checks_host,
             "jinja2_env": found["voila_jinja2_env"],
             "log_function": log_problems,
+            "ws_ping_interval": PING_SECONDS * 1000,
+            "ws_ping_timeout": PING_SECONDS * 1000,
         }
 
     def _tell_kernels_where(self, word: str) -> None:

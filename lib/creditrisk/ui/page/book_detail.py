@@ -84,7 +84,7 @@ def _inputs(row: Mapping[str, Any], labels: Mapping[str, str]) -> str:
     if not row["inputs"]:
         return '<h3>Inputs as received</h3><p class="cr-soft cr-said">The log keeps none of this prediction.</p>'
     rows = "".join(
-        f'<tr><td>{_label(name, labels)}</td><td class="cr-right">{_value(value)}</td></tr>'
+        f'<tr><td class="cr-words">{_label(name, labels)}</td><td class="cr-right">{_value(value)}</td></tr>'
         for name, value in row["inputs"].items()
     )
     head = '<th>Input</th><th class="cr-right">Value</th>'

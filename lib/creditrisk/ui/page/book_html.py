@@ -102,14 +102,15 @@ def cut_off_heading(score: int, scale: Scale | None) -> str:
 def cut_off_table(here: Approvals, policy: Approvals) -> str:
     """What a cut-off would approve, beside what the policy approved."""
     rows = [
-        ("Approved", *(f"{one.n:,} of {one.of:,}" if one.of else "–" for one in (here, policy))),
+        ("Predictions", *(f"{one.of:,}" for one in (here, policy))),
+        ("Approved", *(f"{one.n:,}" if one.of else "–" for one in (here, policy))),
         ("Approval rate", *(f"{one.share:.1%}" if one.of else "–" for one in (here, policy))),
         ("Mean PD of those approved", *(_rate(one.mean_pd) for one in (here, policy))),
         ("Bad rate observed", *(_rate(one.bad_rate) for one in (here, policy))),
         ("Outcomes known", *(f"{one.known:,}" for one in (here, policy))),
     ]
     body = "".join(
-        f'<tr><td class="cr-wrap">{name}</td><td class="cr-right">{a}</td><td class="cr-right">{b}</td></tr>'
+        f'<tr><td class="cr-words">{name}</td><td class="cr-right">{a}</td><td class="cr-right">{b}</td></tr>'
         for name, a, b in rows
     )
     head = '<th></th><th class="cr-right">This cut-off</th><th class="cr-right">Policy</th>'
@@ -198,6 +199,9 @@ def grid_heading(state: BookState) -> str:
         )
         return f'<h2>Predictions found</h2><p class="cr-soft cr-small" role="status">{told}</p>'
     n = len(state.rows or ())
+    if not n:
+        told = "There is none in what is chosen above. An ID is found whenever its prediction was made."
+        return f'<h2>Recent predictions</h2><p class="cr-soft cr-small">{told}</p>'
     told = f"The newest {n:,} of those counted above" if n == RECENT else f"All {n:,} of those counted above"
     advice = "" if n < RECENT else " Older ones are found by their ID."
     told += f", newest first.{advice} Choose one to see all of it."

@@ -215,7 +215,7 @@ class Listing:
         self._state = state
         self._heading, self._detail = widgets.HTML(), widgets.HTML()
         self.sought = widgets.Text(
-            description="Find an ID", placeholder="of an application or a prediction", continuous_update=False
+            description="Find an ID", placeholder="application or prediction", continuous_update=False
         )
         self.back = widgets.Button(description="Back to recent")
         self.back.on_click(lambda _: self._clear())
@@ -234,7 +234,7 @@ class Listing:
         return [
             Column("created_at", "Time (UTC)", lambda at: f"{at:%Y-%m-%d %H:%M}", roomy=True),
             Column("application_id", "Application"),
-            Column("pd", "PD", percent, right=True),
+            Column("pd", "PD", percent, right=True, roomy=True),
             Column("score", "Score", right=True),
             Column("rating", "Rating", lambda name: self._dots.get(name, ""), roomy=True, markup=True),
             Column("grade", "Grade", roomy=True),

@@ -1,7 +1,8 @@
-"""Takes the README's pictures: the page, the newest training report, its comparison of attempts, the binning bench.
+"""Takes the README's pictures: the tabs of the page in light and dark, the newest training report, the binning bench.
 
     python scripts/pictures.py                      start the page with the current settings, take the pictures, stop
     python scripts/pictures.py --url http://...     take the page that is running
+    python scripts/pictures.py --only tabs          take the tabs alone (or report, or bench)
     python scripts/pictures.py --set "Age (years)=45" ...   fill the form in first, by label
 
 Needs a finished `creditrisk train` and Chromium. Nothing is saved to the prediction log.
@@ -32,7 +33,12 @@ from creditrisk.runs import list_runs
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 BROWSERS = ("chromium", "google-chrome", "chromium-browser")
 WIDTH = 1280
+MOST_HEIGHT = 1_700
+"""Of a picture of a tab: what lies below is left out."""
 MOST_BYTES = 300_000
+COLOURS = 192
+THEMES = {"": "light", "-dark": "dark"}
+"""Endings of file names, and what the visitor's system then prefers."""
 PATIENCE = 120  # seconds for the page to start and to show
 # An applicant of the retail portfolio with something to say in every part of the result.
 APPLICANT = (
@@ -50,14 +56,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Take the README's pictures.")
     parser.add_argument("--url", default="", help="a page that is running; without it one is started")
     parser.add_argument("--set", action="append", metavar="LABEL=TEXT", help="fill in a field; may be repeated")
+    parser.add_argument("--only", choices=("tabs", "report", "bench"), help="take these pictures alone")
     parser.add_argument("--out", type=Path, default=PICTURES, help="folder, default docs/pictures")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    with nullcontext(arguments.url) if arguments.url else running_page() as url, open_browser() as browser:
-        take_page(browser, url, arguments.set, arguments.out / "page.png")
-        take_report(browser, _newest_report(), arguments.out)
-        with tempfile.TemporaryDirectory() as folder, running_lab(Path(folder)) as lab:
-            take_bench(browser, lab, arguments.out / "bench.png")
+    with open_browser() as browser:
+        if arguments.only in (None, "tabs"):
+            with nullcontext(arguments.url) if arguments.url else running_page() as url:
+                take_tabs(browser, url, arguments.set, arguments.out)
+        if arguments.only in (None, "report"):
+            take_report(browser, _newest_report(), arguments.out)
+        if arguments.only in (None, "bench"):
+            with tempfile.TemporaryDirectory() as folder, running_lab(Path(folder)) as lab:
+                take_bench(browser, lab, arguments.out / "bench.png")
     for picture in sorted(arguments.out.glob("*.png")):
         size = picture.stat().st_size
         print(f"{picture}: {size // 1000} kB")
@@ -146,20 +157,70 @@ def open_browser() -> Iterator[Browser]:
         browser.close()
 
 
-def take_page(browser: Browser, url: str, texts: list[str] | None, out: Path) -> None:
-    """Write a PNG of the page, as tall as its content."""
+def take_tabs(browser: Browser, url: str, texts: list[str] | None, folder: Path) -> None:
+    """Write a PNG of each tab in light and in dark: page.png is the first one, the others have their tab's name."""
     page = browser.new_page(viewport={"width": WIDTH, "height": 900})
     page.set_default_timeout(PATIENCE * 1000)
     page.goto(url)
     page.locator(".cr-page h1").wait_for()
+    shows = {
+        "page": lambda: show_score(page, texts),
+        "book": lambda: show_book(page),
+        "monitoring": lambda: show_monitoring(page),
+        "model": lambda: show_model(page),
+    }
+    for name, show in shows.items():
+        show()
+        page.mouse.click(5, 5)  # no field keeps the focus ring
+        for ending, theme in THEMES.items():
+            page.emulate_media(color_scheme=theme)
+            take(page, folder / f"{name}{ending}.png")
+    page.close(run_before_unload=True)
+
+
+def take(page: Page, out: Path) -> None:
+    """Write a PNG of the page, as tall as its content or MOST_HEIGHT."""
+    height = page.evaluate("Math.ceil(document.querySelector('.cr-page').getBoundingClientRect().height)")
+    page.set_viewport_size({"width": WIDTH, "height": min(height, MOST_HEIGHT)})
+    page.wait_for_timeout(700)
+    page.screenshot(path=out)
+    Image.open(out).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(out, optimize=True)
+
+
+def show_score(page: Page, texts: list[str] | None) -> None:
+    """The tab with an applicant who was scored."""
+    page.get_by_role("tab", name="Score an applicant").click()
     if page.locator("[data-cr=pd]").count() == 0:
         sys.exit("the page shows no result; run `creditrisk train` first, or fill the form in with --set")
     _fill(page, texts)
     page.wait_for_timeout(1_000)
-    height = page.evaluate("Math.ceil(document.querySelector('.cr-page').getBoundingClientRect().height)")
-    page.set_viewport_size({"width": WIDTH, "height": height})
-    page.screenshot(path=out)
-    page.close(run_before_unload=True)
+
+
+def show_book(page: Page) -> None:
+    """The tab with the logged predictions."""
+    _open(page, "Book")
+
+
+def show_monitoring(page: Page) -> None:
+    """The tab with drift and outcomes."""
+    _open(page, "Monitoring")
+
+
+def show_model(page: Page) -> None:
+    """The tab with the champion, its rows judged."""
+    _open(page, "Model")
+    page.get_by_role("heading", name="Model card").wait_for()
+    page.locator(".cr-curve .bqplot .dot, .cr-curve .cr-empty").first.wait_for(state="attached")
+    page.wait_for_timeout(1_000)
+
+
+def _open(page: Page, tab: str) -> None:
+    """Go to a tab, and wait until nothing is being made in it."""
+    page.get_by_role("tab", name=tab, exact=True).click()
+    page.wait_for_timeout(3_000)
+    page.wait_for_function(
+        "[...document.querySelectorAll('.cr-busy')].every(one => !one.checkVisibility({visibilityProperty: true}))"
+    )
 
 
 def take_report(browser: Browser, report: Path, folder: Path) -> None:

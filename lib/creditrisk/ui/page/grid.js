@@ -1,11 +1,14 @@
 // Appended to the module of itables, whose own widget is `base`: rows that change while somebody reads them, and the
 // choice of a row by click or key. Page, order and filter of the table stay when rows change.
+// Each grid loads the module anew, and the last one to do so leaves its jQuery in the window.
+const jQuery = window.$;
+
 export default {
   render(context) {
     const { model, el } = context;
     const done = base.render(context);
     const table = () => el.querySelector("table.dataTable");
-    const api = () => window.$(table()).DataTable();
+    const api = () => jQuery(table()).DataTable();
     const key = (row) => String(api().row(row).data()?.[0] ?? "");
     const rows = () => [...el.querySelectorAll("table.dataTable > tbody > tr")].filter((row) => key(row));
 
@@ -51,7 +54,7 @@ export default {
       else return;
       event.preventDefault();
     });
-    window.$(table()).on("draw.dt", mark);
+    jQuery(table()).on("draw.dt", mark);
     model.on("change:rows", fill);
     model.on("change:chosen", mark);
     table().setAttribute("aria-label", model.get("label"));

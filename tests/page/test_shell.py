@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
 from creditrisk.serving.log import migrate
 from creditrisk.serving.model import load_model, save_models
-from creditrisk.ui.page import open_page, words, workbench
+from creditrisk.ui.page import open_page, shell, words, workbench
 from creditrisk.ui.page.workbench import open_workbench
 from page_parts import PERIOD, fill, opened, text_of
 
@@ -19,7 +20,7 @@ def test_without_a_model_the_page_says_what_to_run_and_still_shows_the_log(tmp_p
     bench = opened(str(tmp_path / "nothing"), url)
     assert bench.data is None and bench.applicant is None and bench.card is None
     assert "run `creditrisk train`" in bench.problem
-    assert bench.book.summary.total == 3 and bench.book.summary.scores
+    assert bench.book.summary.n == 3
 
 
 def test_a_model_file_that_was_altered_is_not_used(models, tmp_path, url):
@@ -44,7 +45,7 @@ def test_a_log_that_cannot_be_opened_becomes_a_message_without_the_password(mode
     (tmp_path / "text.db").write_text("this is a text, and long enough not to be taken for an empty database" * 40)
     bench = opened(models.folder, make(tmp_path))
     assert complaint in bench.log.problem and "hunter2" not in bench.log.problem
-    assert bench.book.summary is None and bench.monitoring.reports == []
+    assert bench.book.summary is None and not bench.monitoring.reports
     assert bench.applicant.result is not None
 
 
@@ -90,3 +91,67 @@ def test_looking_at_a_tab_reads_the_log_again_and_announces_a_newer_model(models
     save_models(folder, models.made, "v2")
     tabs.selected_index = 2
     assert "3 predictions" in text_of(view) and "A newer model (v2)" in text_of(view)
+
+
+def find(widget, description: str):
+    """The button with a description, below a widget."""
+    for child in getattr(widget, "children", ()):
+        if getattr(child, "description", "") == description:
+            return child
+        if found := find(child, description):
+            return found
+    return None
+
+
+def test_a_newer_champion_is_used_at_a_click_and_what_was_typed_stays(models, tmp_path, url):
+    folder = str(tmp_path / "artifacts")
+    save_models(folder, models.made, "v1")
+    view = open_page(open_workbench(folder, url, PERIOD))
+    tabs, use = view.children[-1], find(view, "Use it now")
+    form = tabs.children[0]
+    age = find(form, "Age (years)")
+    age.value = "51"
+    assert "cr-quiet" in view.children[-2]._dom_classes, "nothing to announce"
+    save_models(folder, models.made, "v2")
+    tabs.selected_index = 2
+    assert "cr-quiet" not in view.children[-2]._dom_classes and "still scores with v1" in text_of(view)
+    use.click()
+    assert "cr-quiet" in view.children[-2]._dom_classes and tabs.selected_index == 2
+    assert "v2 <code>" in text_of(view) and tabs.children[0] is not form
+    assert find(tabs.children[0], "Age (years)").value == "51" and age.comm is None, "the old form is gone"
+    tabs.selected_index = 0
+
+
+def test_a_model_that_comes_later_fills_the_empty_tabs(models, tmp_path, url):
+    folder = str(tmp_path / "artifacts")
+    view = open_page(open_workbench(folder, url, PERIOD))
+    assert "There is no model to score with" in text_of(view)
+    save_models(folder, models.made, "v1")
+    view.children[-1].selected_index = 2
+    assert "A model (v1) has been published" in text_of(view)
+    find(view, "Use it now").click()
+    assert "There is no model to score with" not in text_of(view) and find(view, "Age (years)").value
+
+
+def test_a_newer_model_that_cannot_be_read_leaves_the_page_as_it_is(models, tmp_path, url):
+    folder = tmp_path / "artifacts"
+    save_models(str(folder), models.made, "v1")
+    view = open_page(open_workbench(str(folder), url, PERIOD))
+    save_models(str(folder), models.made, "v2")
+    with open(folder / "model_data_v2.joblib", "ab") as file:
+        file.write(b"!")
+    view.children[-1].selected_index = 2
+    find(view, "Use it now").click()
+    assert "The newer model cannot be used" in text_of(view) and "v1 <code>" in text_of(view)
+
+
+def test_a_kernel_without_time_to_rehearse_does_not(monkeypatch):
+    opened = []
+    bench = SimpleNamespace(log=SimpleNamespace(close=lambda: opened.append("and closed")))
+    monkeypatch.setattr(shell, "open_workbench", lambda: bench)
+    monkeypatch.delenv("VOILA_PREHEAT", raising=False)
+    shell.prepare()
+    assert not opened
+    monkeypatch.setenv("VOILA_PREHEAT", "True")
+    shell.prepare()
+    assert opened == ["and closed"]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from typing import Protocol
 
 import ipywidgets as widgets
+from traitlets import TraitError
 
+from creditrisk.ui import PRODUCT
 from creditrisk.ui.page import shell_html
 from creditrisk.ui.page.book_view import BookView
 from creditrisk.ui.page.file_view import FileView
 from creditrisk.ui.page.model_view import ModelView
 from creditrisk.ui.page.monitoring_view import MonitoringView
-from creditrisk.ui.page.parts import classed
+from creditrisk.ui.page.parts import classed, shown
 from creditrisk.ui.page.pulse import Seen
 from creditrisk.ui.page.score_view import ScoreView
 from creditrisk.ui.page.words import empty
@@ -39,27 +43,73 @@ class RiskPage(SummaryBox):
 
 def open_page(bench: Workbench | None = None) -> RiskPage:
     """The whole page over a workbench, by default the one that the settings name."""
-    bench = bench or open_workbench()
-    notice = widgets.HTML()
-    views = _views(bench)
-    tabs = widgets.Tab(children=[view.view for view in views], titles=TABS)
+    return Shell(bench or open_workbench()).view
 
-    def announce() -> None:
-        notice.value = shell_html.notice(newer_model(bench.data, bench.artifacts) if bench.data else "")
 
-    def look_again(_change=None) -> None:
-        views[tabs.selected_index or 0].look()
-        announce()
+class Shell:
+    """Header, notice and tabs. A newer champion is announced, and used once somebody says so: the log and what was
+    typed stay."""
 
-    def something_new(seen: Seen) -> None:
-        bench.log.problem = seen.problem
-        look_again()
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self._head, self._notice = widgets.HTML(), widgets.HTML()
+        self.use_newest = widgets.Button(description="Use it now", button_style="primary")
+        self.use_newest.on_click(self._use_newest)
+        self._announcement = classed(widgets.Box([self._notice, self.use_newest]), "cr-announcement")
+        self._views = _views(bench)
+        self._tabs = widgets.Tab(children=[view.view for view in self._views], titles=TABS)
+        self._tabs.observe(self._look, "selected_index")
+        self._head.value = shell_html.header(bench.card)
+        self._announce()
+        bench.pulse.start(self._something_new)
+        parts = [widgets.HTML(f"<style>{CSS}</style>"), self._head, self._announcement, self._tabs]
+        model = f"{bench.data.portfolio.title}, model {bench.data.version}" if bench.data else "no model"
+        self.view = classed(RiskPage(parts, f"{PRODUCT} ({model}): {', '.join(TABS)}"), "cr-page")
 
-    tabs.observe(look_again, "selected_index")
-    bench.pulse.start(something_new)
-    parts = [widgets.HTML(f"<style>{CSS}</style>"), widgets.HTML(shell_html.header(bench.card)), notice, tabs]
-    model = f"{bench.data.portfolio.title}, model {bench.data.version}" if bench.data else "no model"
-    return classed(RiskPage(parts, f"Credit Risk Workbench ({model}): {', '.join(TABS)}"), "cr-page")
+    def _look(self, _change=None) -> None:
+        self._views[self._tabs.selected_index or 0].look()
+        self._announce()
+
+    def _something_new(self, seen: Seen) -> None:
+        self._bench.log.problem = seen.problem
+        self._look()
+
+    def _announce(self) -> None:
+        text = newer_model(self._bench.data, self._bench.artifacts)
+        self._notice.value = shell_html.notice(text)
+        shown(self._announcement, text)
+
+    def _use_newest(self, _button) -> None:
+        """Make everything anew that depends on the model."""
+        before = self._bench
+        fresh = open_workbench(before.artifacts, before.log.url, before.log.period)
+        if fresh.data is None:
+            self._notice.value = shell_html.notice(f"The newer model cannot be used: {fresh.problem}")
+            return
+        before.log.close()
+        old, self._bench, self._views = self._views, fresh, _views(fresh)
+        if isinstance(old[0], ScoreView) and isinstance(self._views[0], ScoreView):
+            keep_typed(old[0], self._views[0])
+        self._head.value = shell_html.header(fresh.card)
+        self._tabs.children = [view.view for view in self._views]
+        self._look()
+        for view in old:
+            _close(view.view)
+
+
+def keep_typed(old: ScoreView, new: ScoreView) -> None:
+    """Type into a form what stood in another, where it asks for the same."""
+    pairs = [(old.application_id, new.application_id)]
+    pairs += [(field, new.fields[name]) for name, field in old.fields.items() if name in new.fields]
+    for before, now in pairs:
+        with suppress(TraitError):  # a choice that is no choice any more
+            now.input.value = before.input.value
+
+
+def _close(widget: widgets.Widget) -> None:
+    for child in getattr(widget, "children", ()):
+        _close(child)
+    widget.close()
 
 
 def _views(bench: Workbench) -> list[TabView]:
@@ -88,5 +138,9 @@ class NoModel:
 
 
 def prepare() -> None:
-    """Do ahead what takes long and keeps: load libraries and try the model once. A visitor then waits for neither."""
-    open_workbench().log.close()
+    """Do ahead what takes long and keeps: load libraries and try the model once. A visitor then waits for neither.
+
+    A kernel whose visitor is there already has no time for a rehearsal.
+    """
+    if os.environ.get("VOILA_PREHEAT") == "True":
+        open_workbench().log.close()

@@ -46,16 +46,18 @@ def _day(text: str) -> str:
         return text or "on a day not recorded"
 
 
-def newer_model(data: ModelData, artifacts: str = "") -> str:
+def newer_model(data: ModelData | None, artifacts: str = "") -> str:
     """A sentence when the artifacts folder has another champion than the one loaded, else an empty text."""
     try:
         manifest = read_manifest(artifacts)
         version = resolve(CHAMPION, manifest)
     except (CreditRiskError, OSError):
         return ""
+    if data is None:
+        return f"A model ({version}) has been published."
     if manifest["models"][version]["sha256"] == data.sha256:
         return ""
-    return f"A newer model ({version}) has been published. Reload the page to score with it."
+    return f"A newer model ({version}) has been published. This page still scores with {data.version}."
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 // What ipywidgets cannot say of its fields to a screen reader: which is wrong, what is written below it, what it is
-// called. And one region that speaks the result once somebody pauses, instead of a panel that speaks at every key.
+// called. Keys reach what is folded away. And one region that speaks the result once somebody pauses, instead of a panel that speaks at every key.
 export default {
   render({ model, el }) {
     const region = document.createElement("div");
@@ -26,9 +26,31 @@ export default {
         put(input, "aria-required", said.needed ? "true" : "");
         put(input, "aria-label", said.label);
         put(input, "inputmode", said.keyboard);
-        input.setAttribute("autocomplete", "off");
+        if (input.tagName === "INPUT") input.setAttribute("autocomplete", "off");
       }
-      return all;
+      return reach() && all;
+    }
+
+    function tell(head) {
+      const open = head.parentElement.classList.contains("jupyter-widget-Collapse-open");
+      head.setAttribute("aria-expanded", String(open));
+    }
+
+    function reach() {
+      const heads = [...document.querySelectorAll(".cr-page .cr-fold .jupyter-widget-Collapse-header")];
+      for (const head of heads) {
+        if (head.getAttribute("role") === "button") continue;
+        head.setAttribute("role", "button");
+        head.tabIndex = 0;
+        head.addEventListener("keydown", (event) => {
+          if (event.key !== "Enter" && event.key !== " ") return;
+          event.preventDefault();
+          head.click();
+        });
+        new MutationObserver(() => tell(head)).observe(head.parentElement, { attributeFilter: ["class"] });
+        tell(head);
+      }
+      return heads.length === model.get("folds");
     }
 
     const watch = new MutationObserver(() => mark() && watch.disconnect()); // fields may be drawn after this

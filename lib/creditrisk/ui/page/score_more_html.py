@@ -109,7 +109,7 @@ def cut_off_table(state: ApplicantState) -> str:
     in_force = None if state.policy is None else state.policy.approve_below
     rows = [
         ("Approved below a PD of", *(_percent(at) for at in (in_force, mine.cut_off))),
-        ("Approved from a score of", *(_score(state, at) for at in (in_force, mine.cut_off))),
+        ("Score at that PD", *(_score(state, at) for at in (in_force, mine.cut_off))),
         ("Expected approval rate", *(_approval(state, at) for at in (in_force, mine.cut_off))),
         ("Expected bad rate of those", *(_bad_rate(state, at) for at in (in_force, mine.cut_off))),
     ]

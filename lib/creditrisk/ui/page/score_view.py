@@ -72,7 +72,7 @@ class ScoreView:
         self.reset = widgets.Button(description="Reset")
         self.reset.on_click(self._reset)
         self._result, self._glance, self._saving = widgets.HTML(), widgets.HTML(), widgets.HTML()
-        self._assist = Assist()
+        self._assist = Assist(folds=int(any(field.optional for field in state.fields.values())))
         self.changes, self.cut_off = ChangesCard(state), CutOffCard(state)
         self.challenger = ChallengerCard(state, version)
         state.observe(self._show, ["errors", "missing", "result", "saved", "stored", "problem"])
@@ -97,7 +97,7 @@ class ScoreView:
                 titles=(f"Optional inputs ({len(asked[True])})",),
                 selected_index=None,
             )
-            form.append(folded)
+            form.append(classed(folded, "cr-fold"))
         keep = [self.application_id.view] if self._state.book.application_id else []
         actions = classed(widgets.Box([*keep, self.save, self.reset]), "cr-actions")
         result = classed(widgets.VBox([self._result, actions, self._saving]), "cr-card", "cr-side")

@@ -366,11 +366,13 @@ def bins_heading(shown: Shown, name: str, evidence: Evidence | None) -> str:
     is_card = isinstance(shown.data.model.design, WoeDesign)
     whose = "bins of the scorecard" if is_card else "bins of the training baseline, as the drift check has them"
     iv = f" Information value {one.iv:.3f}." if one.iv is not None else ""
-    legend = '<i class="cr-mark-key cr-mark-bar"></i>share of training rows'
-    if is_card or evidence:
-        legend += ' <i class="cr-mark-key cr-mark-dot"></i>bad rate, training rows'
-    if is_card and evidence:
-        legend += ' <i class="cr-mark-key cr-mark-tri">▲</i>bad rate, test rows'
+    keys = [("bar", "", "share of training rows")]
+    keys += [("dot", "", "bad rate, training rows")] if is_card or evidence else []
+    keys += [("tri", "▲", "bad rate, test rows")] if is_card and evidence else []
+    legend = "".join(
+        f'<span><i class="cr-mark-key cr-mark-{kind}" aria-hidden="true">{sign}</i>{text}</span>'
+        for kind, sign, text in keys
+    )
     return (
         f'<h3>{escape(one.label)}</h3><p class="cr-soft">{escape(DIRECTIONS[one.direction])}; {whose}.{iv}</p>'
         f'<p class="cr-legend">{legend}</p>'
@@ -412,7 +414,7 @@ def _outcome(row: BinRow) -> tuple[str, str, str]:
 
 
 def _points(points: int | None) -> str:
-    return "–" if points is None else f"{points:+d}".replace("-", "−")
+    return "–" if points is None else f"{points:+d}".replace("-", "−") if points else "0"
 
 
 def card_frame(shown: Shown) -> pd.DataFrame:

@@ -133,7 +133,7 @@ def test_judging_aside_tells_how_far_it_is_and_can_be_stopped(bench, url, view, 
 
 def test_predictions_of_scored_files_are_judged_when_asked(bench, url, view):
     fill(url, bench.data, 5, "file")
-    assert "Those of scored files are to be read" in looked(view)
+    assert "Predictions of scored files are to be read" in looked(view)
     view.outcomes.begin.click()
     assert bench.monitoring.outcomes.shown.report["cohorts"][0]["predictions"] == 5
 

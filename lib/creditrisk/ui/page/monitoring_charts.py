@@ -9,11 +9,11 @@ import numpy as np
 
 from creditrisk.monitoring.drift import AMBER_PSI, RED_PSI
 from creditrisk.ui.page.charts import axis, figure
-from creditrisk.ui.styles import BAD, FIGURE, INK, SOFT, WARN
+from creditrisk.ui.styles import ACCENT, BAD, FIGURE, INK, SOFT, WARN
 
 TICKS = 8
 """Labels that fit below a chart on a narrow page."""
-SERIES = ((INK, "circle"), (FIGURE, "diamond"), (SOFT, "square"))
+SERIES = ((INK, "circle"), (ACCENT, "diamond"), (SOFT, "square"))
 """Colour and mark of each line of PSI."""
 
 

@@ -44,6 +44,11 @@ MARKS = '<ul class="cr-mon-legend">{}</ul>'.format(
 Row = Mapping[str, Any]
 
 
+def is_judged(report: Row) -> bool:
+    """Whether any vintage is: else there is nothing to draw."""
+    return _pooled(report) is not None
+
+
 def verdict_panel(judging: Judging) -> str:
     """What outcomes say of the model, why, and what to keep in mind."""
     report = judging.report
@@ -98,8 +103,9 @@ def progress(state: OutcomesState) -> str:
 
 
 def _how_many(state: OutcomesState) -> str:
-    told = [f"{state.total:,} production predictions"] if state.total else []
-    return " and ".join([*told, "those of scored files"] if told and state.files else told or ["Those of scored files"])
+    if not state.total:
+        return "Predictions of scored files"
+    return f"{state.total:,} production predictions{' and those of scored files' if state.files else ''}"
 
 
 # --- Level ------------------------------------------------------------------------------------------------------------
@@ -112,7 +118,7 @@ def level_heading(report: Row) -> str:
 
 def _level_words(pooled: Row | None) -> str:
     if pooled is None:
-        return "Nothing is judged yet. The blue lines are what the PDs expect."
+        return "No vintage is judged yet."
     return (
         f"All judged: {pooled['defaults']:,} defaults among {pooled['n']:,} loans, {_rate(pooled, 'default_rate')}; "
         f"the PDs expect {pooled['mean_pd']:.2%} (blue lines)."

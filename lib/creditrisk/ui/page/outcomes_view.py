@@ -82,7 +82,9 @@ class OutcomesView:
             shown(card, text.value)
         self.json.filename = f"outcomes-{report['model_version']}-{report['as_of'][:10]}.json"
         self.json.make = lambda: json.dumps(report, indent=1, ensure_ascii=False).encode()
-        if self._in_sight and self._drawn is not judging:
+        any_judged = outcomes_html.is_judged(report)
+        shown(self._charts, any_judged)
+        if self._in_sight and any_judged and self._drawn is not judging:
             self._draw(report)
             self._drawn = judging
 

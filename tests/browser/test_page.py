@@ -93,25 +93,11 @@ def test_a_visitor_scores_corrects_and_saves_an_applicant(visit, site):
     assert page.evaluate(HARD_TO_READ) == []
 
     page.get_by_role("tab", name="Book").click()
-    expect(page.locator(".cr-table").get_by_text("A-2041")).to_be_visible()
+    expect(page.get_by_label("Predictions", exact=True).get_by_text("A-2041")).to_be_visible()
 
 
-def test_book_and_monitoring_show_what_was_logged(visit, site):
+def test_monitoring_shows_what_was_logged(visit, site):
     page = visit()
-    page.get_by_role("tab", name="Book").click()
-    total = site.log.counts()["predictions"]
-    expect(page.get_by_text(f"{total:,} predictions")).to_be_visible()
-    expect(page.locator(".bqplot").first.locator(".bargroup rect, .bar")).to_have_count(4)
-    expect(page.locator(".bqplot").first).to_contain_text("Excellent")
-    newest = site.log.predictions(limit=50)
-    expect(page.get_by_label("Newest predictions").locator("tbody tr")).to_have_count(len(newest))
-    first = page.get_by_label("Newest predictions").locator("tbody tr").first
-    expect(first).to_contain_text(newest[0]["prediction_id"])
-    first.locator("code").click()  # all of an id is selected at once, to be copied
-    assert page.evaluate("getSelection().toString().trim()") == newest[0]["prediction_id"]
-    expect(first).to_contain_text(newest[0]["rating"])
-    assert page.evaluate(HARD_TO_READ) == []
-
     page.get_by_role("tab", name="Monitoring").click()
     latest, earlier = site.log.reports(limit=2)
     expect(page.get_by_role("heading", name=f"Drift report {latest['id']}")).to_be_visible()

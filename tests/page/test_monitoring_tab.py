@@ -129,7 +129,12 @@ def test_names_from_outside_are_escaped_everywhere(bench, url):
     broken = replace(report, columns=(column,), verdict=bad, model=report.model._replace(version=bad))
     monitoring._known[report.id] = broken
     monitoring.stream = replace(
-        monitoring.stream, checks=(broken,), model=broken.model, models=(broken.model,), failed=((3, bad),)
+        monitoring.stream,
+        checks=(broken,),
+        newest=broken,
+        model=broken.model,
+        models=(broken.model,),
+        failed=((3, bad),),
     )
     view = MonitoringView(monitoring, bad)
     view.drift.look()
@@ -217,10 +222,15 @@ def test_reports_of_another_model_and_of_other_sources_can_be_looked_at(bench, u
     monitoring.choose_source("notebook")
     assert [report.trigger for report in monitoring.reports] == ["notebook"]
     assert monitoring.stream.status == "green"  # the verdict is that of the automatic checks
+    assert monitoring.stream.newest.trigger == "automatic"
     monitoring.choose_model(monitoring.stream.models[1])
     assert monitoring.reports[0].model.version == "v2" and monitoring.stream.status == "amber"
     shown = text_of(MonitoringView(monitoring, "v1").view)
     assert "this page scores with v1" in shown
+    by_hand_of_v1 = monitoring.log.ask(lambda log: log.reports(limit=1, trigger="notebook"))[0]["id"]
+    monitoring.open(by_hand_of_v1)
+    stream = monitoring.stream
+    assert (stream.model.version, stream.source, monitoring.report.id) == ("v1", "notebook", by_hand_of_v1)
 
 
 def test_reports_are_listed_filtered_and_opened(bench, url):
@@ -235,6 +245,7 @@ def test_reports_are_listed_filtered_and_opened(bench, url):
     view.reports.status.value = "green"
     (row,) = json.loads(view.reports.grid.rows)
     view.reports.grid.chosen = row[0]
+    assert bench.monitoring.stream.source == "automatic"
     assert view.sections.selected_index == 0 and str(bench.monitoring.report.id) == row[0]
     view.sections.selected_index = 2
     view.reports.status.value = "insufficient data"

@@ -24,8 +24,8 @@ def few(places: Sequence[int], most: int = TICKS) -> list[int]:
 
 
 def round_ticks(low: float, high: float) -> np.ndarray:
-    """Three to six round values from `low` to `high`."""
-    rough = (high - low) / 5
+    """Three to seven round values from `low` to `high`."""
+    rough = (high - low) / 6
     size = 10.0 ** np.floor(np.log10(rough))
     step = next(size * n for n in (1, 2, 2.5, 5, 10) if size * n >= rough * 0.999)
     return np.arange(np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9) + 1) * step

@@ -56,7 +56,7 @@ def stream_panel(stream: Stream, version_in_use: str) -> str:
 
 def stream_box(stream: Stream) -> str:
     """The verdict on the stream in a sentence, and what to do."""
-    newest = next((one for one in stream.checks if one.window), None)
+    newest = stream.newest
     flagged = _names([one.label for one in newest.columns if one.flagged]) if newest else ""
     where = f"in {flagged}" if flagged else "of a column that can no longer be compared"
     if stream.status == RED:
@@ -85,14 +85,14 @@ def _names(labels: Sequence[str]) -> str:
 
 
 def _facts(stream: Stream, version_in_use: str) -> str:
-    newest = stream.checks[0] if stream.checks else None
+    newest = stream.newest
     left = max(stream.period - stream.since, 0)
     share = min(stream.since / stream.period, 1.0)
     model = f"{escape(stream.model.version)} <code>{escape(stream.model.sha256[:8])}</code>"
     other = version_in_use not in ("", stream.model.version)
     facts = [
         ("Model", model + (f'<small class="cr-soft">this page scores with {escape(version_in_use)}</small>' * other)),
-        ("Last check", f"{newest.when:%Y-%m-%d %H:%M} UTC" if newest else "none yet"),
+        ("Last automatic check", f"{newest.when:%Y-%m-%d %H:%M} UTC" if newest else "none yet"),
         (
             "Next automatic check",
             f"{stream.since:,} of {stream.period:,} predictions"
@@ -235,7 +235,7 @@ def column_figures(column: ColumnView) -> str:
     """Every figure that the verdict comes from, and the bins in numbers."""
     chance = chance_of(column)
     told = [
-        ("Mean, baseline → now", f"{mean_of(column.train_mean)} → {mean_of(column.new_mean)}", column.kind == "number"),
+        ("Mean, baseline → now", _means(column), column.kind == "number"),
         (f"Z (rule: ±{Z_LIMIT:g})", _z(column.z) + (" ▲" if column.z_flag else ""), column.kind == "number"),
         ("PSI", number_of(column.psi), True),
         ("PSI by chance alone", number_of(chance), True),
@@ -349,9 +349,13 @@ def _drift_row(column: ColumnView) -> str:
         f'<tr><td>{name}</td><td class="cr-{kind}">{flag}</td><td class="cr-right">{escape(psi)}</td>'
         f'<td class="cr-right">{escape(adjusted)}</td><td class="cr-right">{escape(q)}</td>'
         f'<td class="cr-right">{_z(column.z)}</td><td>{_z_bar(column.z)}</td>'
-        f'<td class="cr-right">{mean_of(column.train_mean)} → {mean_of(column.new_mean)}</td>'
+        f'<td class="cr-right">{_means(column)}</td>'
         f'<td class="cr-right">{column.train_missing:.1%} → {column.new_missing:.1%}</td></tr>{why}'
     )
+
+
+def _means(column: ColumnView) -> str:
+    return "–" if column.kind != "number" else f"{mean_of(column.train_mean)} → {mean_of(column.new_mean)}"
 
 
 def mean_of(value: float | None) -> str:

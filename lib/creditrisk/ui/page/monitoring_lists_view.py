@@ -96,6 +96,7 @@ class AlertsView:
         self._state = state
         self._heading, self._table = widgets.HTML(), widgets.HTML()
         self.all = widgets.Checkbox(description="Also changes that nobody was told of", indent=False)
+        self.all.layout.width = "auto"
         self.all.observe(lambda change: state.show_all(change["new"]), "value")
         self.view = classed(widgets.VBox([self._heading, self.all, self._table]), "cr-card")
         state.observe(self._show, "alerts")

@@ -102,9 +102,9 @@ class ReportView:
 class Stream:
     """A model's checks of one source (`automatic`, `file`, `notebook`), newest first, and its automatic checks' state.
 
-    `status` is that of the automatic stream, None without a check of it; `run` how many of its newest windows were
-    flagged in a row. `since` of `period` production predictions are made towards the next check, `waiting` checks are
-    due and not yet run, and `failed` (window, why) were given up.
+    `newest` is the last automatic check and `status` that of their stream, None without one; `run` how many of its
+    newest windows were flagged in a row. `since` of `period` production predictions are made towards the next check,
+    `waiting` checks are due and not yet run, and `failed` (window, why) were given up.
     """
 
     models: tuple[Model, ...]
@@ -112,6 +112,7 @@ class Stream:
     sources: tuple[str, ...]
     source: str
     checks: tuple[ReportView, ...]
+    newest: ReportView | None
     status: str | None
     run: int
     since: int
@@ -201,6 +202,18 @@ class MonitoringState(HasTraits):
             self._remember(row)
         self.chosen = report_id
 
+    def open(self, report_id: int) -> None:
+        """Show a report among the checks of its own model and source."""
+        self.choose(report_id)
+        report = self._known.get(report_id)
+        if (
+            report is not None
+            and self.stream
+            and (report.model, report.trigger) != (self.stream.model, self.stream.source)
+        ):
+            self._model, self._source = report.model, report.trigger
+            self.refresh()
+
     def choose_column(self, name: str) -> None:
         """Show how a column is distributed; empty is the worst one."""
         self.column = name
@@ -221,7 +234,7 @@ class MonitoringState(HasTraits):
         models = self._models(log, counters)
         model = self._model or self._own or next(iter(models), None)
         if model is None:
-            return Stream((), None, (), "", (), None, 0, 0, self.log.period, 0, ())
+            return Stream((), None, (), "", (), None, None, 0, 0, self.log.period, 0, ())
         mine = {"model_version": model.version, "model_sha256": model.sha256, "whole": False}
         sources = tuple(one for one in TRIGGERS if log.reports(limit=1, trigger=one, **mine))
         source = self._source if self._source in sources else next(iter(sources), "")
@@ -236,6 +249,7 @@ class MonitoringState(HasTraits):
             sources=sources,
             source=source,
             checks=tuple(checks),
+            newest=checks[0] if source == "automatic" else self._last_automatic(log, mine),
             status=stream_status(windows),
             run=flagged_run(windows) if windows else 0,
             since=made["n"] - made["scheduled"] if made else 0,
@@ -245,6 +259,10 @@ class MonitoringState(HasTraits):
                 (one["bucket"], one["error"] or "") for one in log.checks(*model, limit=FAILED, status="failed")
             ),
         )
+
+    def _last_automatic(self, log: PredictionLog, mine: Mapping[str, Any]) -> ReportView | None:
+        rows = log.reports(limit=1, trigger="automatic", **mine)
+        return self._view(log, rows[0]) if rows else None
 
     def _models(self, log: PredictionLog, counters: Sequence[Mapping[str, Any]]) -> tuple[Model, ...]:
         """This page's model, then those with reports, then those with predictions."""

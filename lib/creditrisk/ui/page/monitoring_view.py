@@ -55,7 +55,7 @@ class MonitoringView:
 
     def _open(self, report_id: int) -> None:
         """Show a report that was chosen from the list."""
-        self._state.choose(report_id)
+        self._state.open(report_id)
         self.sections.selected_index = SECTIONS.index("Drift")
 
     def _choose_model(self, change) -> None:

@@ -318,6 +318,32 @@ def test_figures_of_another_run_are_not_said_to_be_of_the_same_rows(folder, told
     assert "compare with care" in model_figures_html.metrics(state.shown)
 
 
+def test_a_recalibrated_model_is_judged_by_later_outcomes_and_says_so(state):
+    shown = state.shown
+    part = {"rows": 480, "bads": 54, "since": "2026-01-01T00:00:00+00:00", "until": "2026-03-31T00:00:00+00:00"}
+    said = {
+        "of": "v2", "trained": "2025-12-01T10:00:00+00:00", "run": "a-run", "why": "level; slope; grades",
+        "as_of": "2026-04-01T00:00:00+00:00", "fitted": part | {"rows": 720}, "judged": part,
+    }  # fmt: skip
+    later = shown.data.metrics | {"judged": shown.data.metrics["test"] | {"auc": 0.6543}}
+    data = replace(shown.data, metrics=later, training=shown.data.training | {"recalibration": said})
+    again = replace(shown, data=data)
+    card = model_html.card(again)
+    for text in (
+        "1 Dec 2025",
+        "level; and 2 more reasons",
+        "720 matured predictions (54 bads), 1 Jan 2026 to 31 Mar 2026",
+    ):
+        assert text in card
+    metrics = model_figures_html.metrics(again)
+    assert "0.6543" in metrics
+    assert "Figures on matured predictions" in metrics
+    assert "compare with care" in metrics
+    assert "matured predictions" in model_html.gate(again)
+    assert "older rows" in model_figures_html.calibration_heading(state.evidence, True)
+    assert "older rows" not in model_figures_html.calibration_heading(state.evidence)
+
+
 def _key_of(folder: str, version: str) -> str:
     return next(one.key for one in listed_in(read_manifest(folder)) if one.version == version)
 

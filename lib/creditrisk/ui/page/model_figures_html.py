@@ -13,9 +13,11 @@ import pandas as pd
 
 from creditrisk.modelling.design import WoeDesign
 from creditrisk.modelling.scorecard import scores_of
+from creditrisk.serving.model import ModelData
 from creditrisk.ui.page.model_bins import DIRECTIONS, BinRow, Variable, bin_rows, label_of, weights_of
 from creditrisk.ui.page.model_charts import bin_names
 from creditrisk.ui.page.model_evidence import Evidence
+from creditrisk.ui.page.model_html import predictions
 from creditrisk.ui.page.model_state import Shown
 from creditrisk.ui.page.words import percent, table
 
@@ -106,13 +108,19 @@ GROUPS: tuple[tuple[str, tuple[_Figure, ...], str], ...] = (
 )
 
 
+def figures_of(data: ModelData) -> dict[str, Any]:
+    """What a model was judged by: of a recalibrated one the predictions that matured later, else its test rows."""
+    return data.metrics.get("judged") or data.metrics.get("test", {})
+
+
 def metrics(shown: Shown) -> str:
-    """Every figure on the test rows, beside those of the champion or challenger, with what they mean."""
-    tests = [shown.data.metrics.get("test", {})]
+    """Every figure on the rows that judge the model, with what it means, beside that of another model."""
+    tests = [figures_of(shown.data)]
     names = [f"{shown.data.version}{f' ({shown.listed.role})' if shown.listed.role else ''}"]
     if shown.other is not None and shown.other_listed is not None:
-        tests.append(shown.other.metrics.get("test", {}))
+        tests.append(figures_of(shown.other))
         names.append(f"{shown.other.version} ({shown.other_listed.role})")
+    recalibrated = "judged" in shown.data.metrics
     head = "<th>Figure</th>" + "".join(f'<th class="cr-right">{escape(name)}</th>' for name in names)
     parts = []
     for title, figures, words in GROUPS:
@@ -127,7 +135,8 @@ def metrics(shown: Shown) -> str:
             f'<p class="cr-hint">{escape(words)}</p></div>'
         )
     return (
-        f'<h2 id="model-figures">Figures on test rows</h2><p class="cr-soft">{escape(_on_what(shown))}</p>'
+        f'<h2 id="model-figures">Figures on {"matured predictions" if recalibrated else "test rows"}</h2>'
+        f'<p class="cr-soft">{escape(_on_what(shown))}</p>'
         f'<div class="cr-pair cr-groups">{"".join(parts)}</div>{_folds(shown)}'
     )
 
@@ -137,15 +146,27 @@ def _ideal(one: _Figure) -> str:
 
 
 def _on_what(shown: Shown) -> str:
+    if "judged" in shown.data.metrics:
+        test = shown.data.metrics["test"]
+        told = (
+            f"{predictions(shown.data.training['recalibration']['judged'])}, later than those it was recalibrated on."
+        )
+        told += f" AUC on the test rows of its training run: {_four(test.get('auc'))}."
+        return told if shown.other is None else f"{told} {_apart(shown)}"
     count = shown.data.training.get("rows", {}).get("test")
     split = str(shown.data.training.get("split", ""))
     told = f"{count:,} rows it has not learned from" if count else "Rows it has not learned from"
     told += f", {split}." if split else "."
     if shown.data.pd_kind != "point-in-time":
         told += " Figures are those of the point-in-time PDs, before the shift to the long-run rate."
-    if shown.why_apart and shown.other is not None:
-        told += f" Figures of {shown.other.version} are of its own test rows, so compare with care: {shown.why_apart}."
+    if shown.other is not None and (shown.why_apart or "judged" in shown.other.metrics):
+        told += f" {_apart(shown)}"
     return told
+
+
+def _apart(shown: Shown) -> str:
+    why = f": {shown.why_apart}" if shown.why_apart else ""
+    return f"Figures of {shown.other.version} are of other rows, so compare with care{why}."
 
 
 def _folds(shown: Shown) -> str:
@@ -196,7 +217,13 @@ def _gate(status: Any) -> str:
 # --- Calibration ------------------------------------------------------------------------------------------------------
 
 
-def calibration_heading(evidence: Evidence | None) -> str:
+OLDER = (
+    " This version was recalibrated on later outcomes: where the level has changed since, it is meant to be off on "
+    "these older rows."
+)
+
+
+def calibration_heading(evidence: Evidence | None, recalibrated: bool = False) -> str:
     title = '<h2 id="model-calibration">Calibration curve</h2>'
     if evidence is None:
         return f'{title}<p class="cr-soft">Bad rates of test rows against the PDs they were given.</p>'
@@ -204,7 +231,7 @@ def calibration_heading(evidence: Evidence | None) -> str:
         f"{len(evidence.curve)} groups of {evidence.rows:,} test rows by PD, with about as many expected bads each, "
         "and 95% intervals (Wilson). On the dashed line PDs are right, above it too low. Groups at the upper or lower "
         "edge are all bads or all goods."
-    )
+    ) + (OLDER if recalibrated else "")
     return f'{title}<p class="cr-soft">{escape(told)}</p>'
 
 
@@ -257,7 +284,7 @@ def grades(shown: Shown, evidence: Evidence | None) -> str:
         "1%."
         if found is not None
         else "A grade holds PDs above the bound before it, up to and including its own."
-    )
+    ) + (OLDER if found is not None and "judged" in shown.data.metrics else "")
     head = f'<th>Grade</th><th class="cr-right">PD</th>{more}'
     scale = table("Master scale", head, "".join(rows))
     return f'<h2 id="model-scale">Master scale</h2>{scale}<p class="cr-hint">{escape(about)}</p>'

@@ -41,6 +41,7 @@ PARTS = {
     "limits": "Limits",
 }
 VERDICTS = {"pass": ("ok", "✓ pass"), "fail": ("flag", "✕ fail"), "undecided": ("lack", "? undecided")}
+COUNTED = (("pass", "passed"), ("watch", "to watch"), ("fail", "failed"), ("not applicable", "not applicable"))
 METHODS = {"platt": "Platt's line", "isotonic": "isotonic map", "shift": "shift of the log-odds", "none": "none"}
 OPINIONS = {"pass": ("yes", "✓"), "watch": ("unsure", "!"), "fail": ("no", "✕")}
 
@@ -79,17 +80,18 @@ def contents() -> str:
 def card(shown: Shown) -> str:
     """The facts of the card in two columns."""
     data = shown.data
+    recalibration = data.training.get("recalibration") or {}
     left = facts(
         {
             "Portfolio": f"{data.portfolio.title} ({data.portfolio.name})",
             "Version": f"{data.version}, {_kind(data)}",
             "SHA-256": data.sha256,
-            "Trained": when(data.training.get("created", "")),
+            "Trained": when(recalibration.get("trained") or data.training.get("created", "")),
             "Training run": data.training.get("run", "") or "not recorded",
             "Attempt": data.training.get("attempt", "not recorded"),
             "Parameters": _parameters(data.training.get("params", {})),
             "Resampling": _resampling(data.training),
-            **_recalibration(data.training.get("recalibration")),
+            **_recalibration(recalibration),
         },
         code=("SHA-256", "Training run"),
     )
@@ -137,15 +139,27 @@ def _resampling(training: Mapping[str, Any]) -> str:
     return f"{training.get('resampling', 'not recorded')}{f'. {why}' if why else ''}"
 
 
-def _recalibration(said: Mapping[str, Any] | None) -> dict[str, str]:
+def _recalibration(said: Mapping[str, Any]) -> dict[str, str]:
     if not said:
         return {}
     return {
         "Recalibrated": f"from {said['of']}, on outcomes read on {when(said['as_of'])}, by run {said['run']}",
-        "Why": str(said["why"]),
-        "Fitted on": str(said["fitted"]),
-        "Judged on": str(said["judged"]),
+        "Why": shortened(str(said["why"])),
+        "Fitted on": predictions(said["fitted"]),
+        "Judged on": predictions(said["judged"]),
     }
+
+
+def shortened(reasons: str) -> str:
+    """The first of several reasons, and how many more there are."""
+    first, *more = reasons.split("; ")
+    return f"{first}; and {len(more)} more reason{'s' if len(more) > 1 else ''}" if more else first
+
+
+def predictions(part: Mapping[str, Any]) -> str:
+    """Which matured predictions a recalibration has used."""
+    since, until = (when(str(part[end])).split(",")[0] for end in ("since", "until"))
+    return f"{part['rows']:,} matured predictions ({part['bads']:,} bads), {since} to {until}"
 
 
 def _sample(data: ModelData) -> str:
@@ -218,8 +232,9 @@ def gate(shown: Shown) -> str:
         '<th>Criterion</th><th class="cr-right">Value</th><th class="cr-right">Interval</th><th>Asked for</th>'
         "<th>Verdict</th>"
     )
+    whose = "matured predictions" if "judged" in shown.data.metrics else "test rows"
     about = (
-        f"{found.rows:,} test rows with {found.bads:,} bads: mean PD {found.mean_pd:.2%}, bad rate "
+        f"{found.rows:,} {whose} with {found.bads:,} bads: mean PD {found.mean_pd:.2%}, bad rate "
         f"{found.bad_rate:.2%}. The gate asks whether PDs are right, not how well they rank."
     )
     return (
@@ -243,8 +258,9 @@ def history(shown: Shown) -> str:
         "of its training run that passed its release gate.</p>"
     )
     proposals = "".join(
-        f"<li>{escape(when(one['at']))}: {escape(one['action'])}, "
-        f"{'proposed' if one['proposed'] else 'not proposed'}. {escape('; '.join([*one['why'], *one['against']]))}</li>"
+        f"<li>{escape(when(one['at']))}: {escape(one['action'])}, {'proposed' if one['proposed'] else 'not proposed'}."
+        f"<details class='cr-more'><summary>Why</summary>"
+        f"{escape('; '.join([*one['why'], *one['against']]))}</details></li>"
         for one in shown.proposals
     )
     more = (
@@ -310,11 +326,7 @@ def validation(shown: Shown) -> str:
     verdict = run.result.get("verdict", {})
     kind, icon = OPINIONS.get(str(verdict.get("status")), ("unsure", "?"))
     statuses = [one.get("status") for one in run.result.get("findings", [])]
-    counts = ", ".join(
-        f"{statuses.count(name)} {word}"
-        for name, word in (("pass", "passed"), ("watch", "to watch"), ("fail", "failed"))
-        if statuses.count(name)
-    )
+    counts = ", ".join(f"{statuses.count(name)} {word}" for name, word in COUNTED if statuses.count(name))
     rows = run.result.get("judged_rows")
     judged = f", on {rows:,} loans" if isinstance(rows, int) else ""
     opinion = f"Validation: {verdict.get('status', 'no verdict')}"

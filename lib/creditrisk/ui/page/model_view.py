@@ -150,7 +150,9 @@ class Calibration:
     def show(self, draw: bool) -> None:
         """Follow the state; the chart is drawn once somebody looks."""
         state = self._state
-        self._heading.value = figures_html.calibration_heading(state.evidence)
+        self._heading.value = figures_html.calibration_heading(
+            state.evidence, state.shown is not None and "judged" in state.shown.data.metrics
+        )
         self._progress.value = model_html.progress(state.judging)
         self._problem.value = empty("The curve cannot be drawn", state.unjudged) if state.unjudged else ""
         shown(self._progress, state.judging)

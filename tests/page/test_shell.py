@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -155,3 +158,15 @@ def test_a_kernel_without_time_to_rehearse_does_not(monkeypatch):
     monkeypatch.setenv("VOILA_PREHEAT", "True")
     shell.prepare()
     assert opened == ["and closed"]
+
+
+def test_a_page_loads_nothing_that_no_visitor_needs(models, tmp_path):
+    """Each of these takes up to a second of every visitor, and tens of megabytes."""
+    script = (
+        "import sys; from creditrisk.ui.page import open_page, prepare; prepare(); page = open_page();"
+        "print(page, sorted({'sklearn', 'scipy.stats', 'matplotlib', 'mlflow', 'optuna', 'openpyxl', 'imblearn'}"
+        " & set(sys.modules)), 'xgboost' in sys.modules)"
+    )
+    places = {"CREDITRISK_ARTIFACTS": models.folder, "CREDITRISK_RUNS": str(tmp_path), "VOILA_PREHEAT": "True"}
+    done = subprocess.run([sys.executable, "-c", script], env=os.environ | places, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1].endswith("Model [] True"), done.stdout + done.stderr

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy.special import expit
-from scipy.stats import rankdata
 
 from creditrisk.errors import ParameterError
 
@@ -424,5 +423,7 @@ def _auc(score: np.ndarray, bad: np.ndarray) -> float:
     goods = len(bad) - bads
     if not bads or not goods:
         return float("nan")
+    from scipy.stats import rankdata  # half a second to import
+
     rank_sum = rankdata(score)[bad == 1].sum()
     return float((rank_sum - bads * (bads + 1) / 2) / (bads * goods))

@@ -10,9 +10,8 @@ from math import erfc, log, sqrt
 
 import numpy as np
 from scipy.special import betainc, chdtrc, expit, logit, ndtri
-from scipy.stats import rankdata
 
-from creditrisk.modelling.metrics import EDGE, fit_level, fit_line, rank_groups, why_no_slope
+from creditrisk.modelling.metrics import EDGE, fit_level, fit_line, rank_groups, ranks, why_no_slope
 
 
 @dataclass(frozen=True)
@@ -46,9 +45,9 @@ def placements(bad: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndar
     bads, goods = int(bad.sum()), int((~bad).sum())
     of_bads, of_goods = np.empty((bads, scores.shape[1])), np.empty((goods, scores.shape[1]))
     for j, score in enumerate(scores.T):
-        ranks = rankdata(score)
-        of_bads[:, j] = (ranks[bad] - rankdata(score[bad])) / goods
-        of_goods[:, j] = 1 - (ranks[~bad] - rankdata(score[~bad])) / bads
+        among_all = ranks(score)
+        of_bads[:, j] = (among_all[bad] - ranks(score[bad])) / goods
+        of_goods[:, j] = 1 - (among_all[~bad] - ranks(score[~bad])) / bads
     return of_bads, of_goods
 
 

@@ -6,13 +6,19 @@ import numpy as np
 from pandas import DataFrame
 from scipy.optimize import brentq
 from scipy.special import expit, logit
-from scipy.stats import rankdata
 
 EDGE = 1e-12
 """PDs are kept this far from 0 and 1 before a logarithm is taken."""
 SAME = 1e-6
 """PDs whose log-odds are all within this are equal: nothing can be learned from how they differ."""
 EQUAL_PDS = "all PDs are equal"
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """The rank of each value from 1, float64 (n,); values that are equal share the mean of their ranks."""
+    from scipy.stats import rankdata  # half a second to import, and no score needs it
+
+    return rankdata(values)
 
 
 def auc(bad: np.ndarray, score: np.ndarray) -> float:
@@ -22,7 +28,7 @@ def auc(bad: np.ndarray, score: np.ndarray) -> float:
     goods = len(bad) - bads
     if not bads or not goods:
         return float("nan")
-    return float((rankdata(score)[bad].sum() - bads * (bads + 1) / 2) / (bads * goods))
+    return float((ranks(score)[bad].sum() - bads * (bads + 1) / 2) / (bads * goods))
 
 
 def ks(bad: np.ndarray, score: np.ndarray) -> float:
@@ -44,7 +50,7 @@ def rank_groups(values: np.ndarray, groups: int = 10) -> np.ndarray:
     Rows of one value are never apart: all are in the group in which the middle of them lies, so that the order of rows
     does not matter. A value that many rows share may leave groups next to its own empty.
     """
-    middles = np.rint(2 * rankdata(values)).astype(np.int64) - 1  # twice the place of the middle: whole, hence exact
+    middles = np.rint(2 * ranks(values)).astype(np.int64) - 1  # twice the place of the middle: whole, hence exact
     return middles * groups // max(2 * len(middles), 1)
 
 

@@ -27,7 +27,7 @@ from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
+from scipy import special
 
 Z_LIMIT = 3.0
 FALSE_DISCOVERIES = 0.01
@@ -548,6 +548,8 @@ def _judged(items: Sequence[ColumnDrift], level: float) -> list[ColumnDrift]:
     tested = [item for item in items if item.p is not None]
     by_column = {}
     if tested:
+        from scipy import stats  # half a second to import
+
         found = stats.false_discovery_control([item.p for item in tested])
         by_column = {item.column: min(1.0, float(q)) for item, q in zip(tested, found, strict=True)}
     return [_with_verdict(replace(item, q=by_column.get(item.column)), level) for item in items]
@@ -642,6 +644,8 @@ def _proportions_p(k_before: int, n_before: int, k_now: int, n_now: int) -> floa
     share = (k_before + k_now) / (n_before + n_now)
     expected = [n * part for n in (n_before, n_now) for part in (share, 1 - share)]
     if min(expected) < TESTABLE:
+        from scipy import stats
+
         return float(stats.fisher_exact([[k_before, n_before - k_before], [k_now, n_now - k_now]]).pvalue)
     error = sqrt(share * (1 - share) * (1 / n_before + 1 / n_now))
     return float(2 * special.ndtr(-abs(k_now / n_now - k_before / n_before) / error))

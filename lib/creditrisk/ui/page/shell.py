@@ -13,6 +13,7 @@ from creditrisk.ui import PRODUCT
 from creditrisk.ui.page import shell_html
 from creditrisk.ui.page.book_view import BookView
 from creditrisk.ui.page.file_view import FileView
+from creditrisk.ui.page.lean import without_sklearn
 from creditrisk.ui.page.model_view import ModelView
 from creditrisk.ui.page.monitoring_view import MonitoringView
 from creditrisk.ui.page.parts import classed, shown
@@ -43,7 +44,8 @@ class RiskPage(SummaryBox):
 
 def open_page(bench: Workbench | None = None) -> RiskPage:
     """The whole page over a workbench, by default the one that the settings name."""
-    return Shell(bench or open_workbench()).view
+    with without_sklearn():
+        return Shell(bench or open_workbench()).view
 
 
 class Shell:
@@ -143,4 +145,5 @@ def prepare() -> None:
     A kernel whose visitor is there already has no time for a rehearsal.
     """
     if os.environ.get("VOILA_PREHEAT") == "True":
-        open_workbench().log.close()
+        with without_sklearn():
+            open_workbench().log.close()

@@ -162,11 +162,16 @@ def test_a_kernel_without_time_to_rehearse_does_not(monkeypatch):
 
 def test_a_page_loads_nothing_that_no_visitor_needs(models, tmp_path):
     """Each of these takes up to a second of every visitor, and tens of megabytes."""
+    save_models(str(tmp_path / "artifacts"), models.made, "v2")
     script = (
         "import sys; from creditrisk.ui.page import open_page, prepare; prepare(); page = open_page();"
         "print(page, sorted({'sklearn', 'scipy.stats', 'matplotlib', 'mlflow', 'optuna', 'openpyxl', 'imblearn'}"
         " & set(sys.modules)), 'xgboost' in sys.modules)"
     )
-    places = {"CREDITRISK_ARTIFACTS": models.folder, "CREDITRISK_RUNS": str(tmp_path), "VOILA_PREHEAT": "True"}
+    places = {
+        "CREDITRISK_ARTIFACTS": str(tmp_path / "artifacts"),
+        "CREDITRISK_RUNS": str(tmp_path),
+        "VOILA_PREHEAT": "True",
+    }
     done = subprocess.run([sys.executable, "-c", script], env=os.environ | places, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1].endswith("Model [] True"), done.stdout + done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -178,7 +179,14 @@ def test_a_long_count_runs_beside_the_page_says_how_far_it_is_and_gives_way_to_a
     monkeypatch.setattr(book_count, "LATE", 0)
     monkeypatch.setattr(book_state, "QUIET_SECONDS", 0.0)
     log_these(url, record(200), *[record(10) for _ in range(8)], record())
-    said = []
+    said, asked, real = [], [], tally.tally
+
+    def slowly(log, low, *rest):
+        asked.append(low)
+        time.sleep(0.02)
+        return real(log, low, *rest)
+
+    monkeypatch.setattr(tally, "tally", slowly)
     bench.book.window = "all"
     bench.book.observe(lambda change: said.append(change["new"]), "counting")
 
@@ -194,6 +202,7 @@ def test_a_long_count_runs_beside_the_page_says_how_far_it_is_and_gives_way_to_a
 
     asyncio.run(look())
     assert said[0] == "Reading the log" and any("of about 10 predictions" in one for one in said)
+    assert len(asked) < 10 and asked[-1] == 10  # the rest of the first window was not counted
     assert bench.book.counting == "" and bench.book.summary.n == 1 and len(bench.book.rows) == 1
 
 

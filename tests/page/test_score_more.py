@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from creditrisk.data.portfolio import parse_portfolio
 from creditrisk.monitoring.drift import Baseline
 from creditrisk.serving.model import load_model
 from creditrisk.serving.scorer import Scorer
@@ -166,6 +167,24 @@ def test_a_version_that_does_not_load_says_why_and_leaves_the_page_at_work(folde
     view.challenger.button.click()
     assert "v2 cannot be used: model_data_v2.joblib was altered" in text_of(view.challenger.view)
     assert applicant.result is not None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("max = 100\nwarn_above = 70", "max = 80\nwarn_above = 70", "v2 does not accept what is entered for Age."),
+        ('role = "optional"', 'role = "input"', "v2 needs inputs that are not given here: Credit enquiries."),
+    ],
+)
+def test_a_version_of_another_portfolio_says_what_it_misses(applicant, models, old, new, said):
+    data = load_model("v2", models.folder)
+    assert old in data.portfolio.text
+    other = replace(data, portfolio=parse_portfolio(data.portfolio.text.replace(old, new), "other.toml"))
+    applicant.enter("age", "90")
+    challenger = applicant.challenger
+    challenger._scorer, challenger._loaded = Scorer(other), challenger.other
+    challenger.open(applicant.texts)
+    assert (challenger.problem, challenger.result) == (said, None)
 
 
 def test_without_a_challenger_another_version_is_held_beside_and_without_one_nothing(folder, url):

@@ -106,6 +106,6 @@ class ChallengerState(HasTraits):
         book, version = scorer.data.portfolio, self.other.version
         if missing:
             labels = ", ".join(label_of(book, name) for name in missing)
-            return f"{version} needs inputs that this form does not ask for: {labels}."
+            return f"{version} needs inputs that are not given here: {labels}."
         labels = ", ".join(label_of(book, name) for name in errors if name in book.columns)
         return f"{version} does not accept what is entered for {labels}."

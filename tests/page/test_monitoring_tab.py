@@ -30,6 +30,10 @@ def aged(frame) -> None:
     frame["age"] = 9_000
 
 
+def richer(frame) -> None:
+    frame["income"] *= 50
+
+
 def by_hand(url, data, changes) -> list[int]:
     """Reports of windows of WINDOW what-ifs, one a change, oldest first."""
     log = PredictionLog(url, PERIOD)
@@ -104,17 +108,18 @@ def test_one_flagged_check_is_amber_and_two_in_a_row_are_red(bench, url):
 
 
 def test_the_table_of_checks_has_a_sign_a_name_and_a_place_for_every_column_and_check(bench, url):
-    by_itself(url, bench.data, [None, aged])
+    by_itself(url, bench.data, [None, richer])
     bench.monitoring.refresh()
     stream = bench.monitoring.stream
     table = map_table(stream)
     newest, before = stream.checks
-    assert re.search(rf'aria-label="red, PSI [\d.]+" data-pick="{newest.id}\|age">▲</button>', table)
-    assert re.search(rf'aria-label="green, PSI [\d.]+" data-pick="{before.id}\|age">·</button>', table)
-    assert f'data-pick="{newest.id}|"' in table and 'data-pick="|age"' in table
+    assert re.search(rf'aria-label="red, PSI [\d.]+" data-pick="{newest.id}\|income">▲</button>', table)
+    assert re.search(rf'aria-label="green, PSI [\d.]+" data-pick="{before.id}\|income">·</button>', table)
+    assert f'data-pick="{newest.id}|"' in table and 'data-pick="|income"' in table
     rows = re.findall(r'<tr><th scope="row"><button [^>]*>(.+?)</button>', table)
     assert rows[:2] == ["Credit score", "Default probability"]  # the model's results have rows of their own
-    assert rows[2] == "Age"  # what was flagged comes first
+    flagged = [one.label for one in newest.columns if one.flagged and one.role == "input"]
+    assert "Yearly income" in flagged and set(rows[2 : 2 + len(flagged)]) == set(flagged)  # what was flagged is on top
     assert len(rows) == len(newest.columns)
     assert table.count("data-pick") == len(rows) * 2 + 2 + len(rows)
 

@@ -14,7 +14,6 @@ ALWAYS = {"missing": "missing", "levels never seen before": "never seen", "other
 _BOUND = r"(-?[\d.,]+(?:e[+-]?\d+)?)"
 _BELOW, _FROM = re.compile(f"below {_BOUND}"), re.compile(f"{_BOUND} or more")
 _BETWEEN, _EXACTLY = re.compile(f"{_BOUND} to {_BOUND}"), re.compile(f"exactly {_BOUND}")
-_TINY = 1e-300  # the number next to 0
 LONGEST = 14
 
 
@@ -76,8 +75,6 @@ def _of_bin(name: str, was: re.Match | None, comes: re.Match | None) -> tuple[st
 def _compact(text: str) -> str:
     """1,417,000 as 1.42M; what is short stays."""
     value = float(text.replace(",", ""))
-    if abs(value) < _TINY:
-        return "0"
     for size, sign in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if abs(value) >= size:
             return f"{value / (1e3 if sign == 'k' else size):.3g}{sign}"

@@ -79,7 +79,7 @@ class OutcomesState(HasTraits):
         if found is None:
             return
         self.total, self.files, self.has_outcomes, newest = found
-        if newest is not None and (self.shown is None or (self.shown.stored and newest.when > self.shown.when)):
+        if newest is not None and (self.shown is None or newest.when > self.shown.when):
             self.shown = newest
         little = 0 < self.total <= BY_ITSELF and not self.files  # nobody has counted those of files
         if self.shown is None and self.judges and not self.problem and little:

@@ -1,82 +1,78 @@
-"""Grids of the File tab: tables that a visitor sorts, filters and pages in the browser."""
+"""Grids of the File tab: which columns they have, and a place for one until there is something to show."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import ipywidgets as widgets
 import pandas as pd
 
 from creditrisk.data.portfolio import Portfolio
-from creditrisk.serving.contract import wire_name
-from creditrisk.ui.page.file_state import SHOWN, rejected_table
+from creditrisk.serving.contract import number_in_words, wire_name
+from creditrisk.ui.page.grid import Column, Grid
+from creditrisk.ui.page.words import percent
 
-HEADS = {
-    "row": "Row", "application_id": "Application ID", "default_probability": "PD (%)", "credit_score": "Score",
-    "points": "Points", "rating": "Rating", "grade": "Grade", "decision": "Decision", "logged": "Logged",
-    "prediction_id": "Prediction ID", "column": "Column", "value": "Value", "reason": "Reason",
-}  # fmt: skip
-FIRST = tuple(HEADS)[:9]
+LONGEST = 80
+SIGNS = {"approve": "✓ approve", "refer": "! refer", "decline": "✕ decline"}
 
 
-class Grid:
-    """A table in its own box. The grid itself, some hundred kilobytes of script, is made when there is something."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self.table = None
-        self.box = widgets.VBox()
-        self.box.add_class("cr-grid")
-
-    def show(self, frame: pd.DataFrame) -> None:
-        """Show a table in place of the one before."""
-        from itables.widget import ITable  # slow to load, and not needed to open the page
-
-        options = {
-            "classes": "display nowrap compact",
-            "style": "width:100%",
-            "maxBytes": 0,
-            "pageLength": 10,
-            "lengthMenu": [10, 25, 50, 100],
-            "scrollX": True,
-            "showIndex": False,
-            "language": {"search": "Filter", "lengthMenu": "_MENU_ rows a page"},
-        }
-        with pd.option_context("display.float_format", _figure):
-            if self.table is None:
-                self.table = ITable(frame, **options)
-                self.box.children = [self.table]
-            else:
-                self.table.update(frame)
-
-
-def scored_grid(rows: pd.DataFrame, book: Portfolio) -> pd.DataFrame:
-    """Scored rows as a grid shows them: the results first, then reasons, then the inputs."""
-    rows = rows.copy()
-    rows["default_probability"] = 100 * rows["default_probability"]
-    reasons = [name for name in rows.columns if name.startswith("reason_")]
-    ordered = [name for name in FIRST if name in rows.columns] + reasons
-    ordered += [name for name in book.inputs if name in rows.columns]
-    ordered += [name for name in ("policy", "prediction_id") if name in rows.columns]
-    heads = HEADS | {name: f"Reason {name.removeprefix('reason_')}" for name in reasons} | {"policy": "Policy"}
-    heads |= {name: column.label or wire_name(name, column) for name, column in book.inputs.items()}
-    return _plain(rows[ordered]).rename(columns=heads)
-
-
-def rejected_grid(preview) -> pd.DataFrame:
-    """Rejected rows as a grid shows them."""
-    return _plain(rejected_table(preview).head(SHOWN)).rename(columns=HEADS)
-
-
-def _plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """Whole numbers without decimals, and nothing where nothing is."""
-    frame = frame.reset_index(drop=True)
-    for name in frame.columns:
-        values = frame[name]
-        if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all() and name != "default_probability":
-            frame[name] = values.astype("Int64")
-        elif not pd.api.types.is_numeric_dtype(values):
-            frame[name] = values.astype("object").where(values.notna(), "")
-    return frame
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def _figure(value: float) -> str:
-    return "<0.01" if 0 < value < 0.005 else f"{value:,.2f}"
+    return number_in_words(round(float(value), 4))
+
+
+REJECTED = (
+    Column("row", "Row", _figure, right=True),
+    Column("application_id", "Application ID", _short, roomy=True),
+    Column("column", "Column"),
+    Column("value", "Value", _short),
+    Column("reason", "Reason", _short),
+)
+RESULTS = (
+    Column("row", "Row", _figure, right=True, roomy=True),
+    Column("application_id", "Application ID", _short),
+    Column("default_probability", "PD", percent, right=True),
+    Column("credit_score", "Score", right=True),
+    Column("points", "Points", right=True, roomy=True),
+    Column("rating", "Rating", roomy=True),
+    Column("grade", "Grade", roomy=True),
+    Column("decision", "Decision", lambda name: SIGNS.get(name, name)),
+    Column("logged", "Logged", roomy=True),
+)
+
+
+def scored_columns(rows: pd.DataFrame, book: Portfolio) -> list[Column]:
+    """The columns of scored rows: results first, then reasons, inputs, and what names the prediction in the log."""
+    reasons = [name for name in rows.columns if name.startswith("reason_")]
+    columns = [*RESULTS, *(Column(name, f"Reason {name.removeprefix('reason_')}", roomy=True) for name in reasons)]
+    for name, column in book.inputs.items():
+        text = _figure if column.is_numeric else _short
+        columns.append(Column(name, column.label or wire_name(name, column), text, column.is_numeric, roomy=True))
+    columns += [Column("policy", "Policy", roomy=True), Column("prediction_id", "Prediction ID", roomy=True)]
+    return [column for column in columns if column.name in rows.columns]
+
+
+class GridPlace:
+    """Holds a grid once there is something in it: each is some hundred kilobytes of script."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._names: list[str] = []
+        self.grid: Grid | None = None
+        self.box = widgets.VBox()
+
+    def show(self, rows: pd.DataFrame, columns: Sequence[Column]) -> None:
+        """Put rows in place of those that are shown; columns of `columns` that they have not are left out."""
+        there = [column for column in columns if column.name in rows.columns]
+        names = [column.name for column in there]
+        if self.grid is None or names != self._names:
+            before, self.grid, self._names = self.grid, Grid(self._label, there), names
+            self.box.children = [self.grid]
+            if before is not None:
+                before.close()
+        self.grid.show(rows)

@@ -176,7 +176,8 @@ def logging(state: FileState) -> str:
     preview = state.preview
     if preview is None:
         return ""
-    return f"<h2>Log these predictions</h2>{_log_problem(state)}{_log_text(state, preview)}"
+    text = f'<div class="cr-space">{_log_text(state, preview)}</div>'
+    return f"<h2>Log these predictions</h2>{_log_problem(state)}{text}"
 
 
 def _log_text(state: FileState, preview: Preview) -> str:
@@ -265,7 +266,7 @@ def columns_table(book: Portfolio) -> str:
     """What a file must hold."""
     rows = "".join(
         f"<tr><td><code>{escape(one.name)}</code></td><td>{'required' if one.needed else 'optional'}</td>"
-        f"<td>{escape(one.label)}: {escape(one.allowed)}</td>"
+        f'<td class="cr-words">{escape(one.label)}: {escape(one.allowed)}</td>'
         f"<td>{', '.join(f'<code>{escape(other)}</code>' for other in one.others) or '–'}</td></tr>"
         for one in wanted_columns(book)
     )
@@ -274,6 +275,6 @@ def columns_table(book: Portfolio) -> str:
     return (
         "<h2>What the file must hold</h2>"
         '<p class="cr-soft cr-said">One row for each application, columns in any order, names as written here. CSV: '
-        "commas between columns, decimal points, UTF-8. Other columns are let be.</p>"
+        "commas between columns, decimal points, UTF-8. Other columns are ignored.</p>"
         f"{table('Columns of a file of applications', head, rows)}"
     )

@@ -10,8 +10,8 @@ import ipywidgets as widgets
 
 from creditrisk.ui.page import file_html, file_scoring
 from creditrisk.ui.page.download import PARQUET, Download
-from creditrisk.ui.page.file_grid import Grid, rejected_grid, scored_grid
-from creditrisk.ui.page.file_state import LOGGING, FileState
+from creditrisk.ui.page.file_grid import REJECTED, GridPlace, scored_columns
+from creditrisk.ui.page.file_state import LOGGING, SHOWN, FileState, rejected_table
 from creditrisk.ui.page.parts import classed, shown
 from creditrisk.ui.page.upload import Upload
 
@@ -40,7 +40,7 @@ class FileView:
         self.stop = widgets.Button(description="Stop")
         self.log = classed(widgets.Button(description="Log these predictions"), "mod-primary")
         self.order = widgets.Dropdown(description="Show", options=ORDERS, value="first")
-        self.scored, self.rejected = Grid("Scored rows"), Grid("Rejected rows")
+        self.scored, self.rejected = GridPlace("Scored rows"), GridPlace("Rejected rows")
         self.downloads = [
             Download("Scored file, CSV", "scored.csv", state.scored_csv),
             Download("Scored file, Parquet", "scored.parquet", state.scored_parquet, PARQUET),
@@ -55,6 +55,7 @@ class FileView:
         state.observe(self._show, ["stage", "problem", "notice", "log_problem", "preview", "logged"])
         state.observe(self._show_preview, ["preview", "logged"])
         self._show()
+        self._show_preview()
 
     def look(self) -> None:
         """Nothing here is read anew."""
@@ -124,16 +125,16 @@ class FileView:
             button.filename = f"{stem}_scored.{ending}"
         self.rejected_download.filename = f"{stem}_rejected.csv"
         if len(preview.checked.rejected):
-            grid = rejected_grid(preview)
-            self.rejected.show(grid)
-            self._rejected_head.value = file_html.rejected_heading(preview, len(grid))
+            rows = rejected_table(preview).head(SHOWN)
+            self.rejected.show(rows, REJECTED)
+            self._rejected_head.value = file_html.rejected_heading(preview, len(rows))
         self._show_rows()
 
     def _show_rows(self, _change=None) -> None:
         if self._state.preview is None or not self._state.preview.parts:
             return
         rows, of = self._state.rows_to_show(self.order.value)
-        self.scored.show(scored_grid(rows, self._state.book))
+        self.scored.show(rows, scored_columns(rows, self._state.book))
         self._scored_head.value = file_html.scored_heading(len(rows), of, self._state.preview.scored)
 
 

@@ -32,10 +32,11 @@ from creditrisk.serving.scorer import Scorer, decided_table, file_records, score
 from creditrisk.serving.stream import ADDED, BEFORE, BEFORE_OTHERWISE, log_states
 
 MAX_BYTES = 50 * 2**20
-MAX_ROWS = 200_000
+MAX_ROWS = 100_000
+"""Some 700 MB of memory and ten seconds."""
 MAX_UNPACKED = 500 * 2**20
 """Bytes that a compressed file may grow to."""
-PART_ROWS = 5_000
+PART_ROWS = 2_500
 """Rows that are scored, and logged in one transaction, before somebody who waits is told."""
 KINDS = (".csv", ".parquet", ".xlsx")
 INSTEAD = "Score it on the command line: `creditrisk score -p applications FILE`, or `creditrisk stream` for millions."
@@ -226,9 +227,7 @@ def sum_up(
     return Preview(name, hashlib.sha256(content).hexdigest(), data, checked, tuple(parts), None, "", drift)
 
 
-def log_parts(
-    log: PredictionLog, scorer: Scorer, preview: Preview, told: Callable[[int], bool], report: bool = True
-) -> Logged | None:
+def log_parts(log: PredictionLog, scorer: Scorer, preview: Preview, told: Callable[[int], bool]) -> Logged | None:
     """Log a scored file part by part, each in one transaction, and the check of the file as a whole.
 
     `told` is called with the rows done and says whether to go on; None when it says no. The same file logged again adds
@@ -243,7 +242,7 @@ def log_parts(
         added = log.append(records)
         numbers += added.prediction_ids
         states += log_states(added)
-    if report and preview.drift is not None:
+    if preview.drift is not None:
         store_file_check(log, preview.data, preview.sha256, preview.drift)
     return Logged(tuple(numbers), tuple(states))
 
@@ -260,7 +259,6 @@ class Wanted:
     label: str
     allowed: str
     needed: bool
-    instead: str = ""
 
 
 def wanted_columns(book: Portfolio) -> list[Wanted]:
@@ -281,8 +279,7 @@ def _wanted(name: str, column: Column) -> Wanted:
 
 def template(book: Portfolio) -> pd.DataFrame:
     """A file to begin with: every column, and one application that would be accepted."""
-    example = example_application(book)
-    row = {one.name: example.get(one.name) for one in wanted_columns(book)}
-    if book.application_id:
-        row = {book.application_id: "A-1"} | row | {book.application_id: "A-1"}
-    return pd.DataFrame([row])
+    example = example_application(book) | {book.application_id: "A-1"}
+    names = [one.name for one in wanted_columns(book)]
+    names.sort(key=lambda name: name != book.application_id)
+    return pd.DataFrame([{name: example.get(name) for name in names}])

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 import pandas as pd
 from traitlets import Any as Anything
 from traitlets import HasTraits, Int, Unicode
 
+from creditrisk.data.tables import Applications
 from creditrisk.errors import CreditRiskError
 from creditrisk.serving.model import ModelData
 from creditrisk.serving.policy import DECISIONS, Policy, policy_in_force
+from creditrisk.serving.scored import Scored
 from creditrisk.serving.scorer import Scorer
 from creditrisk.ui.page import file_scoring
 from creditrisk.ui.page.download import csv_bytes
@@ -47,6 +50,7 @@ class FileState(HasTraits):
         self._data, self._log, self._artifacts = data, log, artifacts
         self._scorer = Scorer(data)
         self._job = 0
+        self._logged_table = pd.DataFrame()
 
     @property
     def busy(self) -> bool:
@@ -121,7 +125,9 @@ class FileState(HasTraits):
         self.stage = SUMMING
         return await asyncio.to_thread(self._summed_up, name, content, checked, parts)
 
-    def _summed_up(self, name, content, checked, parts) -> Preview:
+    def _summed_up(
+        self, name: str, content: bytes, checked: Applications, parts: list[tuple[Applications, Scored]]
+    ) -> Preview:
         preview = _under(file_scoring.sum_up(name, content, self._data, checked, parts), *self._policy())
         preview.table  # noqa: B018 - made here, so that nobody waits for it later
         return preview
@@ -175,7 +181,7 @@ class FileState(HasTraits):
             return job == self._job
 
         try:
-            logged = await asyncio.to_thread(self._append, preview, told)
+            logged, table = await asyncio.to_thread(self._append, preview, told)
         except (CreditRiskError, OSError) as problem:
             if job == self._job:
                 told_before = f"{self.done:,} of {self.total:,} rows are in the log; log again to add the others. "
@@ -183,18 +189,20 @@ class FileState(HasTraits):
                 self.stage = READY
             return
         if logged is not None and job == self._job:
+            self._logged_table = table
             self.logged, self.stage = logged, READY
 
     def _stored_so_far(self, job: int, done: int) -> None:
         if job == self._job:
             self.done = done
 
-    def _append(self, preview: Preview, told) -> Logged | None:
+    def _append(self, preview: Preview, told: Callable[[int], bool]) -> tuple[Logged | None, pd.DataFrame]:
         log = self._log.open()
         try:
-            return file_scoring.log_parts(log, self._scorer, preview, told)
+            logged = file_scoring.log_parts(log, self._scorer, preview, told)
         finally:
             log.close()
+        return logged, preview.table_with(logged)
 
     # To look at and to take away
 
@@ -214,7 +222,7 @@ class FileState(HasTraits):
         """The scored file as it stands: once it is logged, with the ids in the log."""
         if self.preview is None:
             return pd.DataFrame()
-        return self.preview.table if self.logged is None else self.preview.table_with(self.logged)
+        return self.preview.table if self.logged is None else self._logged_table
 
     def scored_csv(self) -> bytes:
         """The scored file as CSV."""

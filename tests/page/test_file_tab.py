@@ -70,6 +70,8 @@ def test_a_file_of_each_kind_is_scored_as_the_scorer_does_it(state, models, monk
     pd.testing.assert_frame_equal(preview.table[columns], expected[columns], check_dtype=False)
     assert set(preview.table["decision"]) <= {"approve", "refer", "decline"}
     assert preview.mean_pd == pytest.approx(expected["default_probability"].mean())
+    assert [name for name, _ in preview.grades.rows] == [grade.name for grade in state.book.grades]
+    assert sum(n for _, n in preview.grades.rows) == 60
     assert sum(n for _, n in preview.decisions.rows) == sum(n for _, n in preview.ratings.rows) == 60
 
 

@@ -101,9 +101,8 @@ class Preview:
     @cached_property
     def grades(self) -> Counts | None:
         """Rows by grade, safest first; None without a master scale."""
-        if not self.parts or self.parts[0][1].grade is None:
-            return None
-        return self._counted("grade", sorted(self.table["grade"].unique()))
+        grades = self.data.portfolio.grades
+        return self._counted("grade", [grade.name for grade in grades]) if grades else None
 
     @cached_property
     def decisions(self) -> Counts | None:
@@ -125,7 +124,7 @@ class Preview:
         if share > most:
             return (
                 f"{share:.1%} of the rows are rejected, more than the {most:.0%} that the portfolio allows. "
-                "Correct the rejected rows below, then send the file again."
+                "Correct the rejected rows, then send the file again."
             )
         return ""
 

@@ -40,9 +40,12 @@ FLAGS = [
 SECONDS = 60_000  # milliseconds that a page may take on a busy machine
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator:
-    """Chromium; skips visibly without one, and fails then under CI."""
+    """Chromium; skips visibly without one, and fails then under CI.
+
+    For one file of tests only: while it is open an event loop runs here, which other tests would take for a kernel's.
+    """
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
         postgres.skip_or_fail(f"no browser: none of {', '.join(BROWSERS)} is installed")

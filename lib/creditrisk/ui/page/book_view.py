@@ -6,6 +6,7 @@ import ipywidgets as widgets
 import pandas as pd
 
 from creditrisk.ui.page import book_html
+from creditrisk.ui.page.assist import Assist
 from creditrisk.ui.page.book_charts import RatingChart, ScoreChart, TimeChart, TradeChart
 from creditrisk.ui.page.book_detail import detail_html
 from creditrisk.ui.page.book_state import ALL, DATES, WINDOWS, BookState
@@ -163,7 +164,10 @@ class CutOff:
     def __init__(self, state: BookState, moved) -> None:
         self._state, self._moved, self._busy = state, moved, False
         low, high = (state.book.scale.low, state.book.scale.high) if state.book else SCORES
-        self.slider = widgets.IntSlider(min=low, max=high, description="Cut-off", readout=False)
+        self.slider = classed(
+            widgets.IntSlider(min=low, max=high, description="Cut-off", readout=False), "cr-book-slide"
+        )
+        self._assist = Assist(fields={"cr-book-slide": {"label": "Cut-off, lowest score approved"}})
         self.number = widgets.BoundedIntText(min=low, max=high, description="Score")
         self.share = widgets.BoundedFloatText(min=0, max=100, step=1, description="Approve %")
         self.share.observe(lambda change: self._busy or self._aim(change["new"]), "value")
@@ -176,7 +180,7 @@ class CutOff:
     def card(self, trade) -> widgets.Widget:
         """All of it, beside a chart of every cut-off."""
         bar = classed(widgets.Box([self.slider, self.number, self.share, self.reset]), "cr-cutoff")
-        left = widgets.VBox([bar, self._said, self._table])
+        left = widgets.VBox([bar, self._said, self._table, self._assist])
         pair = classed(widgets.Box([left, widgets.VBox([self._marks, trade.figure])]), "cr-pair")
         return classed(widgets.VBox([widgets.HTML("<h2>Approvals at a cut-off</h2>"), pair]), "cr-card")
 

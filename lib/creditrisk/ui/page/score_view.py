@@ -9,8 +9,8 @@ import ipywidgets as widgets
 
 from creditrisk.ui.form import APPLICATION_ID, Field
 from creditrisk.ui.page import score_html
+from creditrisk.ui.page.assist import Assist
 from creditrisk.ui.page.parts import classed, shown
-from creditrisk.ui.page.score_assist import Assist
 from creditrisk.ui.page.score_more_view import ChallengerCard, ChangesCard, CutOffCard
 from creditrisk.ui.page.score_state import ApplicantState
 

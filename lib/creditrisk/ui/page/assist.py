@@ -15,7 +15,7 @@ class Assist(anywidget.AnyWidget):
     how many accordions of the class cr-fold there are; their heads are made buttons that keys reach.
     """
 
-    _esm = Path(__file__).with_name("score_assist.js")
+    _esm = Path(__file__).with_name("assist.js")
     fields = Dict().tag(sync=True)
     folds = Int(0).tag(sync=True)
     spoken = Unicode().tag(sync=True)

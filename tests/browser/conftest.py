@@ -131,4 +131,4 @@ def visit(browser, site) -> Iterator:
         page.context.close()
     assert elsewhere == []
     assert complaints == []
-    assert not [html for html in received if "open_page" in html or "wait_for_request" in html]
+    assert not [html for html in received if "open_page" in html or "wait_for_visitor" in html]

@@ -79,7 +79,10 @@ def test_a_pd_is_never_rounded_to_certainty(share, text):
 def test_the_page_opens_without_a_model_and_without_a_log(tmp_path):
     (tmp_path / "log").write_text("in the way")
     bench = open_workbench(str(tmp_path / "nothing"), f"sqlite:///{tmp_path / 'log' / 'x.db'}", PERIOD)
-    shown = text_of(open_page(bench))
+    page = open_page(bench)
+    for place in (2, 3):
+        page.children[-1].selected_index = place
+    shown = text_of(page)
     assert "There is no model to score with" in shown and "<code>creditrisk train</code>" in shown
     assert shown.count("The prediction log cannot be read") == 2
 
@@ -175,3 +178,15 @@ def test_a_page_loads_nothing_that_no_visitor_needs(models, tmp_path):
     }
     done = subprocess.run([sys.executable, "-c", script], env=os.environ | places, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1].endswith("Model [] True"), done.stdout + done.stderr
+
+
+def test_tabs_but_the_first_are_made_when_somebody_looks(bench):
+    page = open_page(bench)
+    tabs = page.children[-1]
+    assert [len(tab.children) for tab in tabs.children[1:]] == [1] * 4 and "Opening" in text_of(tabs.children[2])
+    tabs.selected_index = 2
+    made = tabs.children[2].children[0]
+    assert "Opening" not in text_of(tabs.children[2]) and "Opening" in text_of(tabs.children[3])
+    tabs.selected_index = 0
+    tabs.selected_index = 2
+    assert tabs.children[2].children[0] is made

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from typing import Protocol
 
 import ipywidgets as widgets
@@ -11,11 +13,7 @@ from traitlets import TraitError
 
 from creditrisk.ui import PRODUCT
 from creditrisk.ui.page import shell_html
-from creditrisk.ui.page.book_view import BookView
-from creditrisk.ui.page.file_view import FileView
 from creditrisk.ui.page.lean import without_sklearn
-from creditrisk.ui.page.model_view import ModelView
-from creditrisk.ui.page.monitoring_view import MonitoringView
 from creditrisk.ui.page.parts import classed, shown
 from creditrisk.ui.page.pulse import Seen
 from creditrisk.ui.page.score_view import ScoreView
@@ -116,16 +114,34 @@ def _close(widget: widgets.Widget) -> None:
 
 def _views(bench: Workbench) -> list[TabView]:
     version = bench.data.version if bench.data else ""
+    book = Later(lambda: _class("book")(bench.book))
+    monitoring = Later(lambda: _class("monitoring")(bench.monitoring, version))
     if bench.data is None:
-        needs_model = [NoModel(bench.problem) for _ in range(3)]
-        return [*needs_model[:2], BookView(bench.book), MonitoringView(bench.monitoring, version), needs_model[2]]
-    return [
-        ScoreView(bench.applicant, version),
-        FileView(bench.file),
-        BookView(bench.book),
-        MonitoringView(bench.monitoring, version),
-        ModelView(bench.model),
-    ]
+        score, file, model = (NoModel(bench.problem) for _ in range(3))
+    else:
+        score = ScoreView(bench.applicant, version)
+        file = Later(lambda: _class("file")(bench.file))
+        model = Later(lambda: _class("model")(bench.model))
+    return [score, file, book, monitoring, model]
+
+
+def _class(tab: str) -> Callable[..., TabView]:
+    return getattr(import_module(f"creditrisk.ui.page.{tab}_view"), f"{tab.capitalize()}View")
+
+
+class Later:
+    """A tab that is made once somebody looks at it: a visitor waits for the first one only."""
+
+    def __init__(self, make: Callable[[], TabView]) -> None:
+        self._make, self.made = make, None
+        self.view = widgets.VBox([widgets.HTML('<p class="cr-soft" role="status">Opening…</p>')])
+
+    def look(self) -> None:
+        """Make it where that has not been done, and have it look."""
+        if self.made is None:
+            self.made = self._make()
+            self.view.children = [self.made.view]
+        self.made.look()
 
 
 class NoModel:
@@ -147,3 +163,5 @@ def prepare() -> None:
     if os.environ.get("VOILA_PREHEAT") == "True":
         with without_sklearn():
             open_workbench().log.close()
+        for tab in ("file", "book", "monitoring", "model"):
+            _class(tab)

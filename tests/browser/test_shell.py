@@ -170,3 +170,32 @@ def test_the_same_page_works_in_jupyterlab(browser, lab):
     finally:
         page.close()
     assert (ROOT / "dashboards" / "risk.ipynb").read_bytes() == untouched
+
+
+KEEP_SOCKETS = """
+const Socket = window.WebSocket;
+window.sockets = [];
+window.WebSocket = class extends Socket {
+  constructor(...said) { super(...said); window.sockets.push(this); }
+};
+"""
+
+
+def test_after_a_lost_connection_tables_have_their_rows_and_fields_answer(browser, site):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(60_000)
+    page.add_init_script(KEEP_SOCKETS)
+    page.goto(site.address)
+    page.get_by_role("tab", name="Book").click()
+    page.get_by_label("Time", exact=True).select_option("All")
+    rows = page.get_by_label("Predictions", exact=True).locator("tbody tr")
+    expect(rows).to_have_count(10)
+    page.evaluate("window.sockets.at(-1).close()")
+    page.wait_for_function("window.sockets.length > 1 && window.sockets.at(-1).readyState === 1")
+    page.wait_for_timeout(2_000)  # what is restored comes after the connection
+    expect(rows).to_have_count(10)
+    page.get_by_role("tab", name="Score an applicant").click()
+    before = page.locator("[data-cr=pd]").inner_text()
+    page.get_by_label("Credit utilisation (%)").fill("97")
+    expect(page.locator("[data-cr=pd]")).not_to_have_text(before)
+    page.close(run_before_unload=True)

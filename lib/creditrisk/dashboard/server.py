@@ -250,7 +250,7 @@ class PageServer(Voila):
             "jinja2_env": found["voila_jinja2_env"],
             "log_function": log_problems,
             "ws_ping_interval": PING_SECONDS * 1000,
-            "ws_ping_timeout": PING_SECONDS * 1000,
+            "ws_ping_timeout": 3 * PING_SECONDS * 1000,  # of one ping alone, every other connection would be cut
         }
 
     def _tell_kernels_where(self, word: str) -> None:

@@ -54,12 +54,17 @@ export default {
       else return;
       event.preventDefault();
     });
-    jQuery(table()).on("draw.dt", mark);
+    // After a lost connection itables makes the table anew, without rows.
+    const anew = () => {
+      jQuery(table()).off("draw.dt", mark).on("draw.dt", mark);
+      fill();
+    };
     model.on("change:rows", fill);
+    model.on("change:_dt_args", anew);
     model.on("change:chosen", mark);
     table().setAttribute("aria-label", model.get("label"));
     if (model.get("choosable")) table().classList.add("cr-choosable");
-    fill();
+    anew();
     return done;
   },
 };

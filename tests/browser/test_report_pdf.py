@@ -71,6 +71,7 @@ def test_no_table_of_a_training_report_is_cut_off_on_paper(browser, training_rep
     page.close()
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("paper", PAPER)
 def test_the_validation_report_prints_without_a_clipped_table_or_an_empty_chart(browser, report, paper):
     page, height, wide = printed(browser, report.page, paper)
@@ -85,6 +86,7 @@ def test_the_validation_report_prints_without_a_clipped_table_or_an_empty_chart(
     page.close()
 
 
+@pytest.mark.soak
 def test_the_first_page_has_the_verdict_and_every_test_is_in_the_report(browser, report):
     page = browser.new_page()
     page.goto(report.page.as_uri())

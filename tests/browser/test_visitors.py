@@ -80,6 +80,7 @@ def test_ten_visitors_at_once_are_apart_and_leave_nothing(browser, crowded, plac
         leaves_nothing(browser, crowded, place.log, 10, first)
 
 
+@pytest.mark.soak
 def test_a_visit_that_begins_while_others_end_works_and_one_that_never_connects_is_ended(place):
     """Without a browser: what is asked for once and never connected to, again and again while kernels end."""
     server = PageProcess(place.folder, "--cull-after", "1")

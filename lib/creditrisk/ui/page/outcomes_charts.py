@@ -58,7 +58,7 @@ class VintageChart:
         """Show vintages, oldest first; `level` is a dashed line across all."""
         places = np.arange(len(points), dtype=np.float64)
         self._scale(points, level)
-        shown = few(range(len(points)))
+        shown = few(range(len(points)), 4)  # what fits on a narrow page
         with self._x_axis.hold_sync():
             self._x_axis.tick_values = np.array(shown, dtype=np.float64)
             self._x_axis.tick_labels = {str(place): points[place].name for place in shown}

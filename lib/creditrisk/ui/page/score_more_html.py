@@ -66,8 +66,8 @@ def _outcome(state: ApplicantState, outcome: Outcome) -> str:
     items = "".join(_change(state, one) for one in outcome.changes)
     rest = ""
     if ranges:
-        verb = "ends it" if goal.kind == "lose" else "is enough"
-        rest = f'<p class="cr-soft cr-small">No value {verb} of: {escape("; ".join(ranges))}.</p>'
+        verb = "would end it" if goal.kind == "lose" else "would be enough"
+        rest = f'<p class="cr-soft cr-small">No value {verb} for {escape("; ".join(ranges))}.</p>'
     return _part(heading, f'<ul class="cr-changes">{items}</ul>{rest}')
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,8 @@ from creditrisk.errors import CreditRiskError
 from creditrisk.modelling.scorecard import scores_of
 from creditrisk.serving.contract import number_in_words, soft_limit_warnings, wire_name
 from creditrisk.serving.model import ModelData
-from creditrisk.serving.policy import MODEL_CUT_OFF, Policies, Policy, load_policies
+from creditrisk.serving.policy import MODEL_CUT_OFF, Policy, policy_in_force
 from creditrisk.serving.scored import Scored
-from creditrisk.settings import settings
 
 
 @dataclass(frozen=True)
@@ -54,13 +52,6 @@ class Result:
     reasons: tuple[Reason, ...]
     against: str
     warnings: tuple[str, ...]
-
-
-def policy_in_force(data: ModelData) -> Policy:
-    """The policy that decides on a model's PDs at this moment. Raises CreditRiskError where none can."""
-    file = settings().policy_file
-    policies = load_policies(file) if file else Policies.of_model(data)
-    return policies.in_force(datetime.now(UTC), data.portfolio.name)
 
 
 def policy_of(data: ModelData) -> Policy | None:

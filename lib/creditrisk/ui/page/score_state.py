@@ -20,7 +20,7 @@ from creditrisk.monitoring.checks import run_due_checks
 from creditrisk.serving.contract import wire_name
 from creditrisk.serving.log import Check
 from creditrisk.serving.model import ModelData, load_exact
-from creditrisk.serving.policy import Policy
+from creditrisk.serving.policy import Policy, policy_in_force
 from creditrisk.serving.scored import Scored
 from creditrisk.serving.scorer import Scorer, dedupe_key
 from creditrisk.ui.form import Field, fields_of, read_form
@@ -28,7 +28,7 @@ from creditrisk.ui.page.log_access import LogAccess
 from creditrisk.ui.page.score_challenger import ChallengerState
 from creditrisk.ui.page.score_changes import Outcome, goals_of, outcomes
 from creditrisk.ui.page.score_cut_off import CutOffState
-from creditrisk.ui.page.score_result import policy_in_force, policy_of, result_of
+from creditrisk.ui.page.score_result import policy_of, result_of
 
 
 @dataclass(frozen=True)

@@ -58,19 +58,30 @@ def browser() -> Iterator:
 
 
 @pytest.fixture(scope="session")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small model, 2 * PERIOD logged predictions and the drift reports that fell due with them."""
-    folder = tmp_path_factory.mktemp("site")
+    folder = tmp_path_factory.mktemp("published")
     _publish_model(str(folder / "artifacts"))
     url = f"sqlite:///{folder / 'runs' / 'predictions.db'}"
     migrate(url)
     log = PredictionLog(url, PERIOD)
     _log_predictions(log, load_model("champion", str(folder / "artifacts")))
+    log.close()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def place(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
+    """What is published, copied for one file of tests: what they log and publish is their own."""
+    folder = tmp_path_factory.mktemp("site")
+    shutil.copytree(published, folder, dirs_exist_ok=True)
+    url = f"sqlite:///{folder / 'runs' / 'predictions.db'}"
+    log = PredictionLog(url, PERIOD)
     yield SimpleNamespace(folder=folder, log=log, url=url)
     log.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(place: SimpleNamespace) -> Iterator[SimpleNamespace]:
     """The page over the place, open to everybody."""
     server = PageProcess(place.folder)

@@ -10,6 +10,7 @@ import argparse
 import json
 import math
 import os
+import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -188,7 +189,7 @@ def _add_sample(commands: Any) -> None:
 def _add_serve(commands: Any) -> None:
     command = _command(commands, "serve", "serve predictions over HTTP", _serve)
     command.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
-    command.add_argument("--port", type=int, default=8000, help="default 8000")
+    command.add_argument("--port", type=_port, default=8000, help="default 8000")
     command.add_argument("--model", default="champion", help="version or alias (default champion)")
     command.add_argument("--artifacts", default="", help=ARTIFACTS)
     command.add_argument("--database", default="", metavar="URL", help="prediction log (default: the settings')")
@@ -203,7 +204,7 @@ def _add_dashboard(commands: Any) -> None:
         "CREDITRISK_DASHBOARD_PASSWORD."
     )
     command.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
-    command.add_argument("--port", type=int, default=8866, help="default 8866")
+    command.add_argument("--port", type=_port, default=8866, help="default 8866")
     command.add_argument("--token", action="store_true", help="ask visitors for a random token, printed at the start")
     command.add_argument("--token-file", default="", metavar="FILE", help="ask for the token in this file")
     command.add_argument("--password-file", default="", metavar="FILE", help="ask for the password with this hash")
@@ -226,6 +227,13 @@ def _count(text: str) -> int:
     number = int(text) if text.isascii() and text.isdigit() else 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return number
+
+
+def _port(text: str) -> int:
+    number = _count(text)
+    if number > 65_535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port, a number from 1 to 65535")
     return number
 
 
@@ -454,7 +462,6 @@ def _receivers_in_words(chosen: Settings) -> list[str]:
 def _require_free(host: str, port: int) -> None:
     """Raise ParameterError when something else listens on the address."""
     import errno
-    import socket
 
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -512,9 +519,10 @@ def _dashboard(arguments: argparse.Namespace) -> int:
         behind_proxy=arguments.behind_proxy,
         checks_host=not arguments.no_token,
     )
-    address = f"http://{_for_url(arguments.host)}:{arguments.port}{options.base_url}".removesuffix("/")
-    login = f"/login?token={made}" if made else ""
-    dashboard.serve_page(folder, options, f"dashboard at {address}{login}\n  {who}")
+    host = socket.gethostname() if arguments.host in ("", "0.0.0.0", "::") else arguments.host
+    page = f"login?token={made}" if made else ""
+    address = f"http://{_for_url(host)}:{arguments.port}{options.base_url}{page}"
+    dashboard.serve_page(folder, options, f"dashboard at {address}\n  {who}")
     return 0
 
 

@@ -175,10 +175,15 @@ def test_wrong_tokens_are_answered_late_and_then_not_at_all(closed):
     assert closed.ask("/risk/login", "POST", body=f"secret={TOKEN}")[0] == 302, "others are not kept waiting"
 
 
+def test_the_path_without_its_last_slash_leads_to_the_page(closed):
+    status, headers, _ = closed.ask("/risk")
+    assert (status, headers["Location"]) == (302, "/risk/")
+
+
 def test_neither_the_command_nor_the_log_has_the_token(closed):
     assert TOKEN not in Path(f"/proc/{closed.process.pid}/cmdline").read_text()
     said = closed.output.read_text()
-    assert said.splitlines()[0] == f"dashboard at {closed.address}"
+    assert said.splitlines()[0] == f"dashboard at {closed.address}/"
     assert "whoever has the token may open it" in said.splitlines()[1]
     assert "wrong" not in said and TOKEN not in said
     for pid in closed.kernels():
@@ -190,7 +195,7 @@ def test_a_page_without_a_token_answers_to_this_computer_s_names_only(site):
     for host in ("evil.example", "192.0.2.7", f"evil.example:{site.server.port}"):
         assert site.server.ask("/", headers={"Host": host})[0] == 403
     first, second = site.output.read_text().splitlines()[:2]
-    assert first == f"dashboard at {site.address}" and "open to everybody on this computer" in second
+    assert first == f"dashboard at {site.address}/" and "open to everybody on this computer" in second
 
 
 def test_a_kernel_that_dies_is_replaced_before_the_next_visit_and_reported_to_its_page(closed, cookie):

@@ -152,8 +152,8 @@ def test_what_cannot_be_is_said_without_the_secret(start, capsys, arguments, set
 
 
 def test_the_printed_address_has_the_path_and_the_port(start):
-    assert start("--port", "9001").said.splitlines()[0] == "dashboard at http://127.0.0.1:9001"
-    assert "http://127.0.0.1:8866/risk/page\n" in start("--base-url", "risk/page/").said
+    assert start("--port", "9001").said.splitlines()[0] == "dashboard at http://127.0.0.1:9001/"
+    assert "http://127.0.0.1:8866/risk/page/\n" in start("--base-url", "risk/page/").said
 
 
 def test_wrong_secrets_make_an_address_wait_and_a_right_one_does_not():

@@ -7,6 +7,7 @@ import base64
 import hmac
 import logging
 import os
+import re
 import secrets
 from typing import Any
 
@@ -17,7 +18,7 @@ from jupyter_server.services.kernels.handlers import KernelHandler
 from jupyter_server.utils import url_path_join
 from tornado.ioloop import IOLoop
 from tornado.log import access_log
-from tornado.web import HTTPError, RequestHandler, authenticated
+from tornado.web import HTTPError, RedirectHandler, RequestHandler, authenticated
 from traitlets import Instance, Unicode
 from voila.app import Voila
 from voila.request_info_handler import RequestInfoSocketHandler
@@ -260,7 +261,10 @@ class PageServer(Voila):
         os.environ["VOILA_APP_IP"] = f"{word}@{f'[{own}]' if ':' in own and not own.startswith('[') else own}"
 
     def init_handlers(self) -> list[tuple]:
-        return [(pattern, guarded(handler), *more) for pattern, handler, *more in super().init_handlers()]
+        found = [(pattern, guarded(handler), *more) for pattern, handler, *more in super().init_handlers()]
+        base = self.options.base_url
+        bare = [] if base == "/" else [(re.escape(base[:-1]), RedirectHandler, {"url": base, "permanent": False})]
+        return [*bare, *found]
 
     def listen(self) -> None:
         self.app.listen(self.port, self.ip, xheaders=self.options.behind_proxy)

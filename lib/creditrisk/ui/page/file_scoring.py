@@ -39,7 +39,7 @@ MAX_UNPACKED = 500 * 2**20
 PART_ROWS = 2_500
 """Rows that are scored, and logged in one transaction, before somebody who waits is told."""
 KINDS = (".csv", ".parquet", ".xlsx")
-INSTEAD = "Score it on the command line: `creditrisk score -p applications FILE`, or `creditrisk stream` for millions."
+INSTEAD = "Score it on the command line: `creditrisk score -p applications FILE`, `creditrisk score-file` for millions."
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,33 @@ def test_production_is_shown_at_first_and_the_heading_says_how_many_of_how_many(
     assert bench.book.summary.n == 0 and bench.book.rows == []
 
 
+def test_all_purposes_are_shown_at_first_where_there_is_no_production(bench, url):
+    view = BookView(bench.book)
+    view.look()
+    assert bench.book.purpose == "production"  # nothing is known yet
+    log_these(url, record(purpose="file"), record(purpose="file"))
+    view.look()
+    assert (bench.book.purpose, bench.book.summary.n, len(bench.book.rows)) == ("", 2, 2)
+    assert view.choice.purpose.value == ""
+    log_these(url, record())
+    view.look()
+    assert (bench.book.purpose, bench.book.summary.n) == ("", 3)  # it does not change under the reader
+    bench.book.choose("production")
+    bench.book.choose_window("7")
+    assert bench.book.summary.n == 1
+
+
+def test_a_page_that_reads_aside_shows_all_purposes_too(bench, url):
+    log_these(url, record(purpose="file"))
+
+    async def look() -> None:
+        bench.book.refresh()
+        await bench.book._task
+
+    asyncio.run(look())
+    assert (bench.book.purpose, bench.book.summary.n, len(bench.book.rows)) == ("", 1, 1)
+
+
 @pytest.mark.parametrize(
     ("days_ago", "window"), [([0, 40], "30"), ([29], "30"), ([30], "365"), ([364], "365"), ([365], "all")]
 )
@@ -317,6 +344,16 @@ def test_time_is_shown_by_day_week_or_month_without_gaps(bench, url, days, unit,
     told = book_html.time_heading(summary)
     assert f"By {unit}" in told and "the policy approved 50.0% of 2" in told and "between 0.0% (" in told
     assert book_html.time_table(summary).count("<tr>") == len(summary.periods) + 1
+
+
+def test_one_day_is_a_bar_of_usual_width_with_both_its_parts(bench, url):
+    log_these(url, record(), record(), record(decision="decline"))
+    view = BookView(bench.book)
+    view.look()
+    times = view.charts.times
+    assert times._bars.x.tolist() == [0, 1] and times._bars.y.tolist() == [[2, 0], [1, 0]]
+    assert (times._x.min, times._x.max) == pytest.approx((-3.6, 3.6))
+    assert times._line.x.tolist() == [0]
 
 
 # One by one

@@ -62,6 +62,8 @@ class Detail:
 class BookState(HasTraits):
     """The Book tab. `window` is one of WINDOWS, empty before the log was first read; an empty `purpose` is any.
 
+    At first it is production, or any where the first time that is shown holds no production.
+
     `summary` and `rows` (the newest RECENT of the window) are None before the first reading and without an answer.
     `counting` says how far a count is that takes long. `cut_off` is a score, 0 for what comes nearest to the policy.
     `found` are the predictions with the id that was `sought`, None without a search. `chosen` is the id of the
@@ -90,6 +92,7 @@ class BookState(HasTraits):
         self._task: asyncio.Task | None = None
         self._asked: Question | None = None
         self._again = False
+        self._settled = False
 
     # The window
 
@@ -131,6 +134,7 @@ class BookState(HasTraits):
 
     def choose(self, purpose: str, version: str | None = None) -> None:
         """Show predictions of one purpose only, or of all (empty), and of one model version."""
+        self._settled = True
         self.purpose, self.version = purpose, self.version if version is None else version
         self._changed()
 
@@ -156,8 +160,11 @@ class BookState(HasTraits):
             self.summary = self.rows = None
             return
         self._asked = self.question() if self.window else self._begin_with(begin)
-        rows = self.log.ask(lambda log: _newest(log, self._asked))
-        counted = None if rows is None else self.log.ask(lambda log: self._count(log, self._asked))
+        counted = self.log.ask(lambda log: self._count(log, self._asked))
+        if counted is not None:
+            self._settle(counted)
+            self._asked = self.question()
+        rows = None if counted is None else self.log.ask(lambda log: _newest(log, self._asked))
         self._take(rows, counted)
 
     async def _read_aside(self, log: PredictionLog, loop: asyncio.AbstractEventLoop) -> None:
@@ -195,11 +202,20 @@ class BookState(HasTraits):
     def _count(self, log: PredictionLog, question: Question, *how: Any) -> Counted:
         return self._counter.count(log, *question.time, *how)
 
+    def _settle(self, counted: Counted) -> None:
+        """Once there are predictions: all purposes, where none is production and nobody has chosen one."""
+        if self._settled or not len(counted.groups):
+            return
+        self._settled = True
+        if not (counted.groups["purpose"] == self.purpose).any():
+            self.purpose = ""
+
     def _take(self, rows: list[dict] | None, counted: Counted | None) -> None:
         """Show what was read, unless something else was asked for meanwhile."""
         if counted is None or rows is None:
             self.summary = self.rows = None
             return
+        self._settle(counted)
         self._counted, self._counted_for = counted, self._asked.time
         question = self.question()
         if question.time == self._asked.time:

@@ -167,7 +167,7 @@ def test_the_card_says_the_change_and_where_none_is_enough(applicant):
     assert f"{75 - change.after} less: PD then" in said
     applicant.policy = cut_at(1e-12)
     said = score_more_html.changes_panel(applicant, applicant.what_would_change())
-    assert "No single change reaches an approval. Tried: Loan amount from 0 to 35,000,000; " in said
+    assert "No single change reaches an approval. Tried: Loan amount from above 0 to 35,000,000; " in said
 
 
 def test_a_model_whose_portfolio_declares_nothing_still_loads_and_says_so(models, url):

@@ -134,7 +134,8 @@ def map_heading(stream: Stream) -> str:
     return (
         f'<h2>Columns over time</h2><p class="cr-soft">{what} of model {escape(stream.model.version)} '
         f"({SOURCES[stream.source]}), the newest on the right. Choose a cell, a column or a check to see it below.</p>"
-        f'<ul class="cr-mon-legend" aria-label="Signs">{legend}</ul>'
+        f'<ul class="cr-mon-legend" aria-label="Signs">{legend}'
+        "<li>▲ below a check: flagged, as the one before</li></ul>"
     )
 
 

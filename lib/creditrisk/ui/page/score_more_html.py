@@ -18,7 +18,8 @@ UNDECLARED = (
 )
 WAITING = "Waits for a result."
 MOVED_ALONE = (
-    "One input at a time, the others as entered. It is what the model says of such an application, no promise."
+    "One input at a time, in round figures, the others as entered. It is what the model says of such an application, "
+    "no promise."
 )
 WHAT_IF = (
     "A what-if of this page alone: saved predictions are still decided by the policy in force, not by this cut-off."
@@ -97,7 +98,8 @@ def _range(state: ApplicantState, name: str, low: float | None, high: float | No
     column, label = state.book.columns[name], label_of(state.book, name)
     if low is None:
         return label
-    return f"{label} from {number_in_words(low)} to {measure(high, column.unit)}"
+    above = "above " if column.above is not None and low <= column.above else ""
+    return f"{label} from {above}{number_in_words(low)} to {measure(high, column.unit)}"
 
 
 # --- Another cut-off --------------------------------------------------------------------------------------------------

@@ -351,12 +351,21 @@ def test_one_day_is_a_bar_of_usual_width_with_both_its_parts(bench, url):
     view = BookView(bench.book)
     view.look()
     times = view.charts.times
-    assert times._bars.x.tolist() == [0, 1] and times._bars.y.tolist() == [[2, 0], [1, 0]]
+    assert times._bars.x.tolist() == [-3, -2, -1, 0, 1, 2, 3]  # bqplot takes the width from the places
+    assert [part[3] for part in times._bars.y.tolist()] == [2, 1] and times._bars.y.sum() == 3
     assert (times._x.min, times._x.max) == pytest.approx((-3.6, 3.6))
     assert times._line.x.tolist() == [0]
 
 
 # One by one
+
+
+def test_a_long_id_is_clipped_and_can_be_read_in_full(bench, url):
+    log_these(url, record(application_id='A"' + 60 * "x"))
+    view = BookView(bench.book)
+    view.look()
+    cell = rows_of(view)[0][2]["read"]
+    assert f'<span class="cr-clipped" title="A&quot;{60 * "x"}">A&quot;xx' in cell
 
 
 def test_the_grid_holds_the_newest_and_an_id_is_found_beyond_them(bench, url, monkeypatch):

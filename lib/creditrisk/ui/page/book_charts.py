@@ -13,7 +13,7 @@ from creditrisk.ui.styles import ACCENT, FIGURE, INK, SOFT, rating_colours
 
 TICK = 100  # of the score axis: what still fits on a narrow page
 LABELS = 5  # that fit below the bars of a narrow page
-PLACES = 7  # for bars over time, at least: few of them are as wide as those of a week, in the middle
+PLACES = 7  # for bars over time, at least, some of them empty: one bar alone would have no width
 DAY, MONTH = "{0.day} {0:%b}", "{0:%b %y}"
 
 
@@ -136,8 +136,9 @@ class TimeChart:
         places = np.arange(len(periods), dtype=np.float64)
         approved = np.array([one.approved for one in periods], dtype=np.float64)
         others = np.array([one.n for one in periods], dtype=np.float64) - approved
-        middle, half = (len(periods) - 1) / 2, max(len(periods), PLACES) / 2 + 0.1
-        self._x.min, self._x.max = middle - half, middle + half
+        before = max(0, PLACES - len(periods)) // 2
+        after = max(0, PLACES - len(periods)) - before
+        self._x.min, self._x.max = -0.6 - before, len(periods) + after - 0.4
         every = max(1, -(-len(periods) // LABELS))
         form = MONTH if unit == "month" else DAY
         for one in (self._below, self._beneath):
@@ -145,15 +146,9 @@ class TimeChart:
             one.tick_labels = {str(int(i)): form.format(periods[int(i)].start) for i in places[::every]}
         _upward(self._up, self._y, max(approved + others, default=1))
         with self._bars.hold_sync():
-            self._bars.x, self._bars.y = _neighboured(places, np.array([approved, others]))
+            self._bars.x = np.arange(-before, len(periods) + after, dtype=np.float64)
+            self._bars.y = np.pad(np.array([approved, others]), ((0, 0), (before, after)))
         known = [i for i, one in enumerate(periods) if one.share is not None]
         with self._line.hold_sync():
             self._line.x = places[known]
             self._line.y = np.array([periods[i].share for i in known], dtype=np.float64)
-
-
-def _neighboured(places: np.ndarray, heights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One bar with an empty one beside it: bqplot takes the width of bars from the distance between them."""
-    if len(places) != 1:
-        return places, heights
-    return np.append(places, places + 1), np.pad(heights, ((0, 0), (0, 1)))

@@ -208,6 +208,11 @@ def grid_heading(state: BookState) -> str:
     return f'<h2>Recent predictions</h2><p class="cr-soft cr-small">{told}</p>'
 
 
+def cut_short(name: str) -> str:
+    """A name that may be long, as HTML: no wider than its column, and in full where the pointer rests on it."""
+    return f'<span class="cr-clipped" title="{escape(name)}">{escape(name)}</span>'
+
+
 def rating_dots(names: list[str]) -> dict[str, str]:
     """A rating with its colour, as HTML."""
     colours = rating_colours(names)

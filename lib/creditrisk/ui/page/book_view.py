@@ -237,15 +237,15 @@ class Listing:
     def _columns(self) -> list[Column]:
         return [
             Column("created_at", "Time (UTC)", lambda at: f"{at:%Y-%m-%d %H:%M}", roomy=True),
-            Column("application_id", "Application"),
+            Column("application_id", "Application", book_html.cut_short, markup=True),
             Column("pd", "PD", percent, right=True, roomy=True),
             Column("score", "Score", right=True),
             Column("rating", "Rating", lambda name: self._dots.get(name, ""), roomy=True, markup=True),
             Column("grade", "Grade", roomy=True),
             Column("decision", "Decision", lambda name: book_html.SIGNS.get(name, name)),
-            Column("policy", "Policy", roomy=True),
+            Column("policy", "Policy", book_html.cut_short, roomy=True, markup=True),
             Column("purpose", "Purpose", book_html.in_words, roomy=True),
-            Column("model_version", "Model", roomy=True),
+            Column("model_version", "Model", book_html.cut_short, roomy=True, markup=True),
         ]
 
     def _clear(self) -> None:

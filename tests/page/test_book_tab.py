@@ -308,6 +308,39 @@ def test_a_cut_off_tells_what_it_would_approve_beside_what_the_policy_did(bench,
     assert "–" in book_html.cut_off_table(book.approvals(), policy)
 
 
+def test_as_the_policy_is_what_the_policy_approved_also_where_a_score_lies_on_both_sides_of_its_pd(bench, url):
+    decisions = [(890, "approve"), (878, "approve"), (878, "decline"), (878, "refer"), (800, "decline")]
+    log_these(url, *[record(score=score, decision=decision) for score, decision in decisions])
+    view = BookView(bench.book)
+    view.look()
+    assert bench.book.cut_off_score() == view.cut_off.number.value == 878
+    assert bench.book.approvals() == bench.book.summary.policy and bench.book.approvals().n == 2
+    told = text_of(view.view)
+    assert "878 holds PDs on both sides" in told and "All scores of 878 and above would be 4." in told
+    view.cut_off.slider.value = 879
+    assert bench.book.approvals().n == 1 and "Approved are scores of 879 and above" in view.cut_off._said.value
+    view.cut_off.number.value = 878
+    assert bench.book.approvals().n == 4 and "PDs up to 3.67%" in view.cut_off._said.value
+    log_these(url, record(score=895, decision="decline"))  # by a rule: no score says what the policy did
+    view.cut_off.reset.click()
+    view.look()
+    assert bench.book.summary.policy_score is None and bench.book.cut_off_score() == 890
+    assert book_html.NEAREST in view.cut_off._said.value
+
+
+def test_a_score_that_there_is_not_is_refused_in_words(bench, url):
+    log_these(url, *[record(score=s) for s in (600, 700, 800)])
+    view = BookView(bench.book)
+    view.look()
+    view.cut_off.slider.value = 700
+    for entered in (1200, 0):
+        view.cut_off.number.value = entered
+        assert f"{entered:,} is not a score: enter one from 300 to 900. The cut-off is still 700." in text_of(view.view)
+        assert bench.book.cut_off == 700
+    view.cut_off.number.value = 650
+    assert bench.book.cut_off == 650 and "cr-quiet" in view.cut_off._refused._dom_classes
+
+
 def test_where_no_policy_decided_the_cut_off_is_the_share_that_the_portfolio_wants(bench, url):
     log_these(url, *[record(score=s, decision=None) for s in range(600, 700, 10)])
     bench.book.refresh()

@@ -94,7 +94,8 @@ class BookSummary:
 
     `by_purpose` and `by_version` count what is in the window; `ratings` by name, worst first; `scores` as (lower edge,
     count) in steps of SCORE_STEP; `quartiles` of the score. `periods` are days, weeks or months (`unit`). `decisions`
-    are those of the policy, and `policy` is what it approved.
+    are those of the policy, and `policy` is what it approved. `policy_score` is the lowest score that it approved,
+    where it decided on all of them and approved every better score; None where no score says what it did.
     """
 
     n: int
@@ -114,6 +115,7 @@ class BookSummary:
     periods: tuple[Period, ...]
     decisions: Mapping[str, int]
     policy: Approvals
+    policy_score: int | None
     profile: Profile
 
 
@@ -147,8 +149,17 @@ def summarise(counted: Counted, purpose: str, version: str, book: Portfolio | No
             m, int(decisions.sum()), float(approved["pds"].sum() / m) if m else None, int(known["n"].sum()),
             int(known["bad"].sum()),
         ),
+        policy_score=_policy_score(groups),
         profile=Profile(groups, outcomes),
     )  # fmt: skip
+
+
+def _policy_score(groups: pd.DataFrame) -> int | None:
+    approved = groups["decision"] == "approve"
+    if not approved.any() or groups["decision"].isna().any():
+        return None
+    lowest, others = int(groups["score"][approved].min()), groups["score"][~approved]
+    return lowest if others.empty or int(others.max()) <= lowest else None
 
 
 def _of(frame: pd.DataFrame, purpose: str, version: str) -> pd.DataFrame:

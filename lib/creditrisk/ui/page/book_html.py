@@ -13,6 +13,7 @@ from creditrisk.ui.page.words import empty, in_percent, percent, table
 from creditrisk.ui.styles import rating_colours
 
 NO_PREDICTIONS = "Save a prediction here, call the API (`creditrisk serve`), or score a file with `creditrisk score`."
+NEAREST = "No score approves exactly what the policy did; this one comes nearest in number."
 SIGNS = {"approve": "✓ Approve", "refer": "! Refer", "decline": "✕ Decline"}
 
 
@@ -97,6 +98,22 @@ def cut_off_heading(score: int, scale: Scale | None) -> str:
         return f"Approved are scores of {score} and above."
     most = 1 - (score - scale.low) / (scale.high - scale.low)
     return f"Approved are scores of {score} and above, that is PDs up to {percent(most)}."
+
+
+def as_policy_heading(score: int, whole: Approvals, policy: Approvals) -> str:
+    """What the cut-off of the policy means, which is a PD, as a score: `whole` is what that score would approve."""
+    if whole.n == policy.n:
+        return f"As the policy decided: approved are scores of {score} and above."
+    return (
+        f"As the policy decided, whose cut-off is a PD. Scores are whole: {score} holds PDs on both sides of it, so no "
+        f"score approves exactly what the policy does. All scores of {score} and above would be {whole.n:,}."
+    )
+
+
+def outside(score: int, low: int, high: int, kept: int) -> str:
+    """That a score was entered that there is not."""
+    told = f"{score:,} is not a score: enter one from {low} to {high}. The cut-off is still {kept}."
+    return f'<p class="cr-error" role="alert">⚠ {told}</p>'
 
 
 def cut_off_table(here: Approvals, policy: Approvals) -> str:

@@ -238,13 +238,21 @@ class BookState(HasTraits):
     # The cut-off
 
     def approvals(self) -> Approvals:
-        """What the cut-off that is set would approve of the window."""
+        """What the cut-off that is set would approve of the window; as the policy, what the policy approved."""
+        if self.as_policy():
+            return self.summary.policy
         return self.summary.profile.at(self.cut_off_score())
 
+    def as_policy(self) -> bool:
+        """Whether no other cut-off is set than that of the policy, and the policy has one."""
+        return not self.cut_off and self.summary is not None and self.summary.policy_score is not None
+
     def cut_off_score(self) -> int:
-        """The cut-off that is set; else the score that approves nearly as many as the policy did."""
+        """The cut-off that is set; else the policy's, or the score that approves nearly as many as the policy did."""
         if self.cut_off or self.summary is None:
             return self.cut_off
+        if self.as_policy():
+            return self.summary.policy_score
         policy = self.summary.policy
         share = policy.share if policy.of else self.book.approval_share if self.book else 0.8
         return self.summary.profile.cut_off_of(round(share * self.summary.n))

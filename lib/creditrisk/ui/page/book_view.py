@@ -168,25 +168,35 @@ class CutOff:
             widgets.IntSlider(min=low, max=high, description="Cut-off", readout=False), "cr-book-slide"
         )
         self._assist = Assist(fields={"cr-book-slide": {"label": "Cut-off, lowest score approved"}})
-        self.number = widgets.BoundedIntText(min=low, max=high, description="Score")
+        self.number = widgets.IntText(description="Score")
         self.share = widgets.BoundedFloatText(min=0, max=100, step=1, description="Approve %")
         self.share.observe(lambda change: self._busy or self._aim(change["new"]), "value")
         self.reset = widgets.Button(description="As the policy")
         self.reset.on_click(lambda _: self._set(0))
-        for one in (self.slider, self.number):
-            one.observe(lambda change: self._busy or self._set(change["new"]), "value")
+        self.slider.observe(lambda change: self._busy or self._set(change["new"]), "value")
+        self.number.observe(lambda change: self._busy or self._enter(change["new"]), "value")
+        self._refused = widgets.HTML()
+        shown(self._refused, False)
         self._said, self._table, self._marks = widgets.HTML(), widgets.HTML(), widgets.HTML()
 
     def card(self, trade) -> widgets.Widget:
         """All of it, beside a chart of every cut-off."""
         bar = classed(widgets.Box([self.slider, self.number, self.share, self.reset]), "cr-cutoff")
-        left = widgets.VBox([bar, self._said, self._table, self._assist])
+        left = widgets.VBox([bar, self._refused, self._said, self._table, self._assist])
         pair = classed(widgets.Box([left, widgets.VBox([self._marks, trade.figure])]), "cr-pair")
         return classed(widgets.VBox([widgets.HTML("<h2>Approvals at a cut-off</h2>"), pair]), "cr-card")
 
     def _aim(self, percent: float) -> None:
         self._state.aim_for(percent / 100)
         self.show()
+
+    def _enter(self, score: int) -> None:
+        low, high = self.slider.min, self.slider.max
+        if low <= score <= high:
+            self._set(score)
+            return
+        self._refused.value = book_html.outside(score, low, high, self._state.cut_off_score())
+        shown(self._refused, True)
 
     def _set(self, score: int) -> None:
         self._state.cut_off = score
@@ -198,18 +208,24 @@ class CutOff:
         score, here, policy = state.cut_off_score(), state.approvals(), state.summary.policy
         self._busy = True
         try:
-            self.slider.min, self.number.min = min(self.slider.min, score), min(self.number.min, score)
-            self.slider.max, self.number.max = max(self.slider.max, score), max(self.number.max, score)
+            self.slider.min, self.slider.max = min(self.slider.min, score), max(self.slider.max, score)
             self.slider.value = self.number.value = score
+            shown(self._refused, False)
             self.share.value = round(100 * here.share, 1)
         finally:
             self._busy = False
-        scale = state.book.scale if state.book else None
-        self._said.value = f'<p aria-live="polite">{book_html.cut_off_heading(score, scale)}</p>'
+        self._said.value = f'<p aria-live="polite">{self._meaning(score)}</p>'
         self._table.value = book_html.cut_off_table(here, policy)
         self._marks.value = book_html.trade_heading(here, policy)
         self.reset.disabled = not state.cut_off
         self._moved()
+
+    def _meaning(self, score: int) -> str:
+        state = self._state
+        if state.as_policy():
+            return book_html.as_policy_heading(score, state.summary.profile.at(score), state.summary.policy)
+        told = book_html.cut_off_heading(score, state.book.scale if state.book else None)
+        return told if state.cut_off or not state.summary.policy.of else f"{told} {book_html.NEAREST}"
 
 
 class Listing:

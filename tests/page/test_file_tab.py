@@ -128,7 +128,7 @@ def test_a_file_beyond_the_limits_is_refused_with_what_to_do_instead(state, monk
     monkeypatch.setattr(file_scoring, "MAX_ROWS", 20)
     for name, content in (("a.csv", as_csv(sample(21))), ("a.parquet", make_applications(21).to_parquet())):
         assert send(state, content, name) is None
-        assert "21 rows" in state.problem and "creditrisk stream" in state.problem
+        assert "21 rows" in state.problem and "creditrisk score-file" in state.problem
     assert send(state, as_csv(sample(20))).scored == 20
     monkeypatch.setattr(file_scoring, "MAX_UNPACKED", 1_000)
     assert send(state, make_applications(20).to_parquet(), "a.parquet") is None
@@ -391,5 +391,5 @@ def test_a_fresh_tab_says_what_to_do(state, url, models):
     fill(url, models.made["v1"], 2)
     view = FileView(state)
     text = text_of(view.view)
-    assert "No file yet" in text and "What the file must hold" in text and "creditrisk stream" in text
+    assert "No file yet" in text and "What the file must hold" in text and "creditrisk score-file" in text
     assert "Summary" not in text and "Rejected rows" not in text and "Log these predictions" not in text

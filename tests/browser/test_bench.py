@@ -188,6 +188,8 @@ def test_rows_are_chosen_from_the_keyboard(page):
     page.get_by_role("button", name="Age", exact=True).focus()
     page.keyboard.press("Enter")
     expect(page.get_by_label("Variable", exact=True)).to_have_value("Age (years)")
+    expect(page.get_by_label("Split at")).to_be_visible()  # its edits come after its name: before, levels were shown
+    expect(page.get_by_label("Split at")).to_have_value("")
     page.get_by_label("Split at").focus()
     page.keyboard.type("33.5")
     page.keyboard.press("Enter")

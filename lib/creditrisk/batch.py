@@ -13,7 +13,7 @@ from creditrisk.data import tables
 from creditrisk.data.portfolio import Portfolio
 from creditrisk.data.sample import make_applications
 from creditrisk.data.source import EMBEDDED
-from creditrisk.data.tables import Applications, Book, check_applications, read_file
+from creditrisk.data.tables import Applications, Book, check_applications, read_file, whole_as_such
 from creditrisk.errors import DataError, LogError, ParameterError
 from creditrisk.monitoring.alerts import consider_outcomes, open_alerts
 from creditrisk.monitoring.checks import check_scored, report_record, results_of, store_file_check
@@ -127,7 +127,7 @@ def write_scored(table: pd.DataFrame, output: str, run: RunFolder) -> Path:
     target = Path(output) if output else run.file("scored.parquet")
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.suffix.lower() == ".csv":
-        table.to_csv(target, index=False)
+        whole_as_such(table).to_csv(target, index=False)
     else:
         table.to_parquet(target, index=False)
     return target

@@ -65,7 +65,7 @@ def test_a_file_of_each_kind_is_scored_as_the_scorer_does_it(state, models, monk
     preview = send(state, content.getvalue(), f"loans.{kind}")
     assert (state.stage, state.problem, preview.scored) == (READY, "", 60)
     checked = file_scoring.check_sent(frame, state.book, "x")
-    expected = scored_table(checked, Scorer(models.made["v1"]).score_frame(checked.frame))
+    expected = scored_table(checked, Scorer(models.made["v1"]).score_frame(checked.frame), models.made["v1"])
     columns = ["row", "application_id", "default_probability", "credit_score", "points", "rating"]
     pd.testing.assert_frame_equal(preview.table[columns], expected[columns], check_dtype=False)
     assert set(preview.table["decision"]) <= {"approve", "refer", "decline"}

@@ -87,13 +87,17 @@ def test_the_embedded_applications_are_always_the_same_and_fit_the_embedded_book
 @pytest.mark.parametrize("name", ["scored.csv", "deep/er/scored.parquet", "SCORED.CSV", ""])
 def test_a_scored_file_is_written_in_the_form_its_ending_says(tmp_path, data, name):
     applications = some_applications()
-    table = scored_table(applications, Scorer(data).score_frame(applications.frame))
+    table = scored_table(applications, Scorer(data).score_frame(applications.frame), data)
     run = RunFolder(tmp_path, "score")
     target = write_scored(table, str(tmp_path / name) if name else "", run)
     assert target == tmp_path / (name or "scored.parquet")
     again = pd.read_csv(target) if name.lower().endswith(".csv") else pd.read_parquet(target)
     assert list(again.columns) == list(table.columns) and len(again) == len(table)
     assert again["default_probability"].tolist() == table["default_probability"].tolist()
+    assert set(again["model_version"]) == {data.version} and set(again["model_sha256"]) == {data.sha256}
+    if name.lower().endswith(".csv"):
+        first = target.read_text().splitlines()[1].split(",")
+        assert first[list(table.columns).index("age")] == str(int(table["age"][0]))  # 38, not 38.0
 
 
 # Scored files
@@ -124,7 +128,9 @@ def test_points_and_grades_are_in_the_file_and_in_the_log(settings_in, models, t
         rows = log.predictions(newest_first=False)
     finally:
         log.close()
-    written = write_scored(scored_table(checked, scored), str(tmp_path / "scored.csv"), RunFolder(tmp_path, "score"))
+    written = write_scored(
+        scored_table(checked, scored, data), str(tmp_path / "scored.csv"), RunFolder(tmp_path, "score")
+    )
     table = pd.read_csv(written)
     assert [row["grade"] for row in rows] == table["grade"].tolist() == scored.grade.tolist()
     if version == "v1":
@@ -139,10 +145,10 @@ def test_every_row_of_a_logged_file_names_its_prediction_in_the_log(settings_in,
     checked = check_applications(frame, RETAIL, "a file")
     scored = Scorer(data).score_frame(checked.frame)
     done = log_file(Scorer(data), checked, scored, "a-run", "f" * 64)
-    table = with_decisions(scored_table(checked, scored), scored, done.policy, done)
+    table = with_decisions(scored_table(checked, scored, data), scored, done.policy, done)
     place = table.columns.get_loc
     added = list(table.columns[place("grade") + 1 : place("reason_1")])
-    assert added == ["decision", "policy", "prediction_id", "logged"]
+    assert added == ["model_version", "model_sha256", "decision", "policy", "prediction_id", "logged"]
     again = pd.read_csv(write_scored(table, str(tmp_path / "scored.csv"), RunFolder(tmp_path, "score")))
     log = open_log()
     try:
@@ -182,7 +188,7 @@ def test_a_file_is_decided_by_the_policy_of_the_settings(settings_in, data, tmp_
     assert {(row["decision"], row["policy"]) for row in rows} == {("refer", "strict")}
     checked = check_applications(make_applications(5), RETAIL, "a file")
     scored = Scorer(data).score_frame(checked.frame)
-    plain = with_decisions(scored_table(checked, scored), scored, done.policy)
+    plain = with_decisions(scored_table(checked, scored, data), scored, done.policy)
     assert set(plain["decision"]) == {"refer"} and "prediction_id" not in plain, "a file that was not logged has no ids"
 
 

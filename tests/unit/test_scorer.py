@@ -176,7 +176,7 @@ def test_the_scored_table_holds_each_accepted_row_with_its_result(scorer):
     frame.loc[3, "income"] = -1
     applications = check_applications(frame, RETAIL, "a file")
     scored = scorer.score_frame(applications.frame)
-    table = scored_table(applications, scored)
+    table = scored_table(applications, scored, scorer.data)
     assert table["row"].tolist() == [*range(1, 4), *range(5, 21)]
     assert table["application_id"].tolist() == frame["application_id"].drop(index=3).tolist()
     assert table["default_probability"].tolist() == scored.pd.tolist()
@@ -194,7 +194,7 @@ def test_the_scored_table_holds_each_accepted_row_with_its_result(scorer):
         ]
         assert told == [reason["text"] for reason in reasons]
     empty = check_applications(frame.assign(age=7), RETAIL, "a file")
-    assert len(scored_table(empty, scorer.score_frame(empty.frame))) == 0
+    assert len(scored_table(empty, scorer.score_frame(empty.frame), scorer.data)) == 0
 
 
 def test_the_mlflow_form_scores_frames_and_leaves_bad_rows_out(scorer):

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from creditrisk.batch import open_log, read_applications
 from creditrisk.data import tables
 from creditrisk.data.sample import make_applications
-from creditrisk.data.tables import check_applications
+from creditrisk.data.tables import check_applications, whole_as_such
 from creditrisk.errors import CreditRiskError, DataError
 from creditrisk.monitoring.checks import GrowingWindow, check_scored
 from creditrisk.serving import stream
@@ -71,7 +71,9 @@ def at_once(data: ModelData, source: str, folder: Path, kind: str) -> tuple[pd.D
     """Scored and rejected rows of the whole file, as they are read back. Raises as `check_applications` does."""
     delivered = read_applications(source, data.portfolio)
     checked = check_applications(delivered.frame, data.portfolio, delivered.name)
-    scored = scored_table(checked, Scorer(data).score_frame(checked.frame))
+    scored = scored_table(checked, Scorer(data).score_frame(checked.frame), data)
+    if kind == "csv":
+        scored = whole_as_such(scored)
     return tuple(
         read(written(table, folder / f"{name}.{kind}")) for name, table in (("at", scored), ("re", checked.rejected))
     )
@@ -464,6 +466,8 @@ def test_every_row_of_a_logged_stream_names_its_prediction_in_the_log(settings_i
         log.close()
     names = list(table.columns)
     assert names[names.index("grade") + 1 : names.index("reason_1")] == [
+        "model_version",
+        "model_sha256",
         "decision",
         "policy",
         "prediction_id",

@@ -29,6 +29,7 @@ from creditrisk.data.tables import (
     read_tables,
     soft_warnings,
     to_columns,
+    whole_as_such,
 )
 from creditrisk.errors import DataError
 
@@ -1062,3 +1063,25 @@ def test_a_number_beyond_every_sensible_one_is_rejected():
     checked = check_applications(frame, load_portfolio("retail"), "apps.csv")
     assert len(checked.frame) == 2
     assert checked.rejected[["row", "column", "reason"]].values.tolist() == [[2, "income", "beyond 1e+15 either way"]]
+
+
+def test_whole_numbers_are_written_as_such_and_nothing_else_changes():
+    frame = pd.DataFrame(
+        {
+            "whole": [38.0, None, -2.0],
+            "half": [38.0, 0.5, 1.0],
+            "empty": [None, None, None],
+            "huge": [1e300, 1.0, 2.0],
+            "int": [1, 2, 3],
+            "text": ["1.0", "a", None],
+        }
+    ).astype({"empty": "float64"})
+    before = frame.copy()
+    assert whole_as_such(frame).to_csv(index=False).splitlines() == [
+        "whole,half,empty,huge,int,text",
+        "38,38.0,,1e+300,1,1.0",
+        ",0.5,,1.0,2,a",
+        "-2,1.0,,2.0,3,",
+    ]
+    pd.testing.assert_frame_equal(frame, before)
+    assert whole_as_such(frame.iloc[:0]).empty

@@ -748,6 +748,17 @@ def check_applications(frame: pd.DataFrame, book: Portfolio, file: str) -> Appli
     )
 
 
+def whole_as_such(frame: pd.DataFrame) -> pd.DataFrame:
+    """A table whose columns of nothing but whole numbers are whole: a text file then says 38 and not 38.0."""
+    found = {}
+    for name in frame.columns[[pd.api.types.is_float_dtype(dtype) for dtype in frame.dtypes]]:
+        values = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
+        there = values[~np.isnan(values)]
+        if len(there) and (np.abs(there) < EXACT).all() and (there == np.floor(there)).all():
+            found[name] = pd.array(values, dtype="Int64")
+    return frame.assign(**found)
+
+
 def to_columns(frame: pd.DataFrame, names, book: Portfolio) -> dict[str, np.ndarray]:
     """Columns as the models read them: numbers float64 with NaN, categories object with None where missing."""
     columns = {}

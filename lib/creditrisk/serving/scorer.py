@@ -105,8 +105,8 @@ def file_records(
     return records
 
 
-def scored_table(applications: Applications, scored: Scored) -> pd.DataFrame:
-    """What a scored file holds: row, application_id, inputs, PD, score, points, rating, grade, reasons."""
+def scored_table(applications: Applications, scored: Scored, data: ModelData) -> pd.DataFrame:
+    """What a scored file holds: row, application_id, inputs, PD, score, points, rating, grade, model, reasons."""
     table = pd.DataFrame({"row": applications.rows})
     if applications.ids is not None:
         table["application_id"] = applications.ids
@@ -118,6 +118,7 @@ def scored_table(applications: Applications, scored: Scored) -> pd.DataFrame:
     table["rating"] = scored.rating
     if scored.grade is not None:
         table["grade"] = scored.grade
+    table["model_version"], table["model_sha256"] = data.version, data.sha256
     most = max((len(reasons) for reasons in scored.reasons), default=0)
     for i in range(most):
         table[f"reason_{i + 1}"] = [r[i]["text"] if len(r) > i else None for r in scored.reasons]
@@ -154,4 +155,4 @@ class FrameScorer:
         """Score applications; a row that fails the portfolio's checks is missing from the result's index."""
         checked = check_applications(frame, self._scorer.data.portfolio, "the frame")
         scored = self._scorer.score_frame(checked.frame)
-        return scored_table(checked, scored).set_index(checked.rows - 1)
+        return scored_table(checked, scored, self._scorer.data).set_index(checked.rows - 1)

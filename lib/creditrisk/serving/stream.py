@@ -37,7 +37,7 @@ from fsspec.implementations.local import LocalFileSystem
 from creditrisk.data import tables
 from creditrisk.data.features import derive, sources
 from creditrisk.data.portfolio import UTMOST, Column, Portfolio
-from creditrisk.data.tables import REJECTED_COLUMNS, Applications, check_applications, soft_warnings
+from creditrisk.data.tables import REJECTED_COLUMNS, Applications, check_applications, soft_warnings, whole_as_such
 from creditrisk.errors import DataError
 from creditrisk.modelling.scorecard import grades_of, ratings_of, scores_of
 from creditrisk.serving.log import PredictionLog
@@ -146,7 +146,7 @@ def score_stream(
                 if log is not None and on_logged is not None:
                     on_logged(scored)
                 more = _decided(scored, policy) | scorer.stored
-                table = _table(checked, scored, data.reasons.most if reasons else 0, more)
+                table = _table(checked, scored, data, data.reasons.most if reasons else 0, more)
                 counts.add_scored(scored, table)
                 written.write(table)
                 if progress is not None:
@@ -852,7 +852,9 @@ DUPLICATE = "duplicate of row"
 REJECTED_SCHEMA = pa.schema([(name, pa.int64() if name == "row" else pa.string()) for name in REJECTED_COLUMNS])
 
 
-def _table(checked: _Checked, scored: Scored, most_reasons: int, more: dict[str, pa.Array]) -> pa.Table:
+def _table(
+    checked: _Checked, scored: Scored, data: ModelData, most_reasons: int, more: dict[str, pa.Array]
+) -> pa.Table:
     """What the target holds of a chunk: the columns of `scored_table`, with `more` before the reasons."""
     columns: dict[str, pa.Array] = {"row": pa.array(checked.rows)}
     if checked.ids is not None:
@@ -864,11 +866,17 @@ def _table(checked: _Checked, scored: Scored, most_reasons: int, more: dict[str,
     columns["rating"] = _coded(scored.rating)
     if scored.grade is not None:
         columns["grade"] = _coded(scored.grade)
+    columns |= {"model_version": _repeated(data.version, scored), "model_sha256": _repeated(data.sha256, scored)}
     columns |= more
     for i in range(most_reasons):
         texts = [reasons[i]["text"] if len(reasons) > i else None for reasons in scored.reasons]
         columns[f"reason_{i + 1}"] = _coded(np.array(texts, dtype=object))
     return pa.table(columns)
+
+
+def _repeated(text: str, scored: Scored) -> pa.Array:
+    """One text for every row."""
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(scored), dtype=np.int32)), pa.array([text]))
 
 
 def _coded(names: np.ndarray) -> pa.Array:
@@ -906,7 +914,7 @@ class _Output:
         if self._kind == "parquet":
             self._writer.write_table(table)
         else:
-            table.to_pandas().to_csv(self._writer, index=False, header=not begun)
+            whole_as_such(table.to_pandas()).to_csv(self._writer, index=False, header=not begun)
 
     def _open(self, schema: pa.Schema):
         if self._kind == "csv.gz":

@@ -12,6 +12,7 @@ import anywidget
 import pandas as pd
 from traitlets import Bool, Unicode
 
+from creditrisk.data.tables import whole_as_such
 from creditrisk.errors import CreditRiskError
 from creditrisk.serving.retention import no_formula
 
@@ -69,7 +70,7 @@ class Download(anywidget.AnyWidget):
 
 def csv_bytes(frame: pd.DataFrame) -> bytes:
     """A table as a CSV file that a spreadsheet opens without computing any text in it as a formula."""
-    safe = frame.rename(columns=_text_only)
+    safe = whole_as_such(frame).rename(columns=_text_only)
     for place, dtype in enumerate(frame.dtypes):
         if not (pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_datetime64_any_dtype(dtype)):
             safe.isetitem(place, frame.iloc[:, place].astype("object").map(_text_only, na_action="ignore"))

@@ -79,7 +79,7 @@ class Preview:
         """The scored file, with what the log made of each row once it is logged."""
         tables, start = [], 0
         for some, scored in self.parts:
-            table = scored_table(some, scored)
+            table = scored_table(some, scored, self.data)
             if self.policy is not None:
                 end = start + len(scored)
                 stored = () if logged is None else (logged.prediction_ids[start:end], logged.states[start:end])

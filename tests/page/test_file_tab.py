@@ -99,7 +99,8 @@ def test_each_bad_row_is_found_with_its_row_column_value_and_reason(state):
     [
         (b"", "a.csv", "a.csv: the file is empty"),
         (b"age,income\n", "a.csv", "missing columns"),
-        (b"x,y\n1,2\n", "a.csv", "missing columns 'age', 'income'"),
+        (b"x,y\n1,2\n", "a.csv", "none of the 11 columns that are needed is there ('age', 'income', "),
+        (b"x,y\n1,2\n", "a.csv", "its first row has x, y: it must have the names of the columns; the model is for "),
         (b"age;income\n1;2\n", "a.csv", "parted by ';': save it with commas"),
         (b"age,age\n1,2\n", "a.csv", "'age' stands twice in the header"),
         ("age,city\n31,Köln\n".encode("latin-1"), "a.csv", "line 2 is not UTF-8 text"),
@@ -145,7 +146,22 @@ def test_a_file_of_only_bad_rows_has_no_scores_and_nothing_to_log(state):
     assert preview.scored == 0 and preview.checked.rejected_rows == 3
     view = FileView(state)
     assert view.log.disabled and "Rejected rows" in text_of(view.view)
-    assert "Scored rows" not in text_of(view.view)
+    assert "Scored rows" not in text_of(view.view) and "No row could be scored" in text_of(view.view)
+    assert "3 rows: <code>age</code> below 18, the least allowed" in text_of(view.view)
+
+
+def test_too_many_rejected_rows_are_told_first_and_keep_the_others_out_of_the_log(state, url):
+    frame = sample(40)
+    frame.loc[:3, "age"], frame.loc[4, "income"] = 5, -1
+    preview = send(state, as_csv(frame))
+    assert preview.mistakes == (("age", "below 18, the least allowed", 4), ("income", "not above 0", 1))
+    told = "12.5% of the rows are rejected, more than the 5% that the portfolio allows."
+    text = file_html.summary(preview)
+    assert text.index("Too many rows are rejected to log this file") < text.index(told) < text.index("Rating")
+    asyncio.run(state.store())
+    assert state.logged is None and told in state.log_problem
+    assert FileView(state).log.disabled
+    assert send(state, as_csv(sample(40))).spoilt == ""
 
 
 def test_the_template_is_a_file_that_can_be_scored_and_every_column_is_told(state):
@@ -155,7 +171,7 @@ def test_the_template_is_a_file_that_can_be_scored_and_every_column_is_told(stat
     assert all(
         f"<code>{name}</code>" in told for name in state.template_csv().decode("utf-8-sig").split("\r\n")[0].split(",")
     )
-    assert told.count(">optional<") == 2
+    assert told.count("(optional)") == 2
 
 
 # --- Drift ------------------------------------------------------------------------------------------------------------

@@ -326,7 +326,17 @@ def test_a_csv_keeps_text_as_it_is_written(tmp_path):
         ('a,b\n"1,2\n', "f.csv", "f.csv: cannot be read: "),
         (b"a\n\xff\xfe\n", "f.csv", "f.csv: line 2 is not UTF-8 text"),
         (b"PK\x03\x04 no workbook", "f.xlsx", "f.xlsx: cannot be read: "),
-        (b"no workbook", "f.xlsx", "f.xlsx: cannot be read: "),
+        (
+            b"no workbook",
+            "f.xlsx",
+            "f.xlsx: is not an Excel workbook; open it and save it as .xlsx, or as CSV in UTF-8",
+        ),
+        (
+            b"\xd0\xcf\x11\xe0 of 1997",
+            "f.xlsx",
+            r"f.xlsx: is not an Excel workbook; it is .* \(.xls\), or has a password",
+        ),
+        (b"", "f.xlsx", "f.xlsx: the file is empty"),
         (b"PAR1", "f.parquet", "f.parquet: cannot be read: "),
         (b"", "f.parquet", "f.parquet: cannot be read: "),
         ("a", "f.json", r"f.json: cannot read this kind of file; give .csv, .parquet or .xlsx"),

@@ -25,6 +25,9 @@ from creditrisk.data.features import derive, sources
 from creditrisk.data.portfolio import UTMOST, Column, Portfolio
 from creditrisk.errors import DataError
 
+NAMED = 20  # columns of a file that an error names
+ZIPPED, OLD_OFFICE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
+"""How an .xlsx file begins, and what is no .xlsx: an .xls, or a workbook with a password."""
 MISSING_TEXTS = frozenset({"", "na", "n/a", "nan", "null", "none", "<na>", "#n/a"})
 REJECTED_COLUMNS = ["table", "row", "key", "column", "value", "reason"]
 
@@ -133,7 +136,7 @@ def read_opened(file: BinaryIO, name: str) -> pd.DataFrame:
             options = {"keep_default_na": False, "encoding": "utf-8-sig", "skipinitialspace": True}
             return _with_header(pd.read_csv(file, header=None, dtype=str, **options))
         if kind in (".xlsx", ".xlsm"):
-            return _with_header(pd.read_excel(file, header=None, dtype=object, keep_default_na=False))
+            return _with_header(_sheet(file, name))
     except pd.errors.EmptyDataError:
         raise DataError(f"{name}: the file is empty") from None
     except UnicodeDecodeError:
@@ -143,6 +146,18 @@ def read_opened(file: BinaryIO, name: str) -> pd.DataFrame:
         reason = _first_line(error).removeprefix("Error tokenizing data. C error: ")
         raise DataError(f"{name}: cannot be read: {reason}{hint}") from None
     raise DataError(f"{name}: cannot read this kind of file; give .csv, .parquet or .xlsx")
+
+
+def _sheet(file: BinaryIO, name: str) -> pd.DataFrame:
+    """The first sheet of a workbook."""
+    start = file.read(len(ZIPPED))
+    file.seek(0)
+    if not start:
+        raise pd.errors.EmptyDataError
+    if start != ZIPPED:
+        old = "; it is of the kind before 2007 (.xls), or has a password" if start == OLD_OFFICE else ""
+        raise DataError(f"{name}: is not an Excel workbook{old}; open it and save it as .xlsx, or as CSV in UTF-8")
+    return pd.read_excel(file, header=None, dtype=object, keep_default_na=False, engine="openpyxl")
 
 
 def _encoding_problem(file: BinaryIO) -> str:
@@ -367,13 +382,22 @@ def _require_columns(frame: pd.DataFrame, wanted: Mapping[str, Column], file: st
         raise DataError(f"{file}: the file is empty")
     missing = {n: c for n, c in wanted.items() if n not in frame.columns and not c.may_be_absent}
     if missing:
-        found = ", ".join(map(str, given[:20])) + (", ..." if len(given) > 20 else "")
-        names = ", ".join(repr(n) + (f" (or {c.wire!r})" if c.wire else "") for n, c in missing.items())
-        hint = _header_hint(missing, list(map(str, given)))
-        more = f"{hint}{note}"
-        raise DataError(f"{file}: missing column{'s' if len(missing) > 1 else ''} {names}; the file has {found}{more}")
+        raise DataError(f"{file}: {_missing_in_words(missing, len(wanted), [*map(str, given)])}{note}")
     if frame.empty:
         raise DataError(f"{file}: the file has a header but no rows")
+
+
+def _missing_in_words(missing: Mapping[str, Column], of: int, given: list[str]) -> str:
+    found = ", ".join(given[:NAMED]) + ", ..." * (len(given) > NAMED)
+    hint = _header_hint(missing, given)
+    if len(missing) == of > 1 and not hint:
+        some = ", ".join(map(repr, [*missing][:6])) + ", ..." * (of > 6)
+        return (
+            f"none of the {of} columns that are needed is there ({some}); its first row has {found}: it must have the "
+            "names of the columns"
+        )
+    names = ", ".join(repr(n) + (f" (or {c.wire!r})" if c.wire else "") for n, c in missing.items())
+    return f"missing column{'s' if len(missing) > 1 else ''} {names}; the file has {found}{hint}"
 
 
 def _header_hint(missing: Mapping[str, Column], given: list[str]) -> str:

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from creditrisk.data.portfolio import Portfolio
-from creditrisk.serving.contract import wire_name
+from creditrisk.serving.contract import number_in_words, wire_name
 from creditrisk.ui.form import fields_of
 from creditrisk.ui.page.book_html import SIGNS, in_words, on_day
 from creditrisk.ui.page.book_state import Detail
@@ -97,7 +97,7 @@ def _value(value: Any) -> str:
     if isinstance(value, float) and value != round(value, 4):
         return f'<span title="{value!r}">{value:,.4f}</span>'
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return f"{value:,}" if is_number else escape(str(value))
+    return number_in_words(value) if is_number else escape(str(value))
 
 
 def _reasons(row: Mapping[str, Any], labels: Mapping[str, str]) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from html import escape
 
 from creditrisk.data.portfolio import Portfolio
-from creditrisk.ui.page.file_scoring import INSTEAD, MAX_BYTES, MAX_ROWS, Counts, Preview, wanted_columns
+from creditrisk.ui.page.file_scoring import INSTEAD, MAX_BYTES, MAX_ROWS, Counts, Preview, Wanted, wanted_columns
 from creditrisk.ui.page.file_state import EMPTY, LOGGING, RECEIVING, SCORING, FileState, rejected_table
 from creditrisk.ui.page.words import box, in_percent, percent, table, with_code
 from creditrisk.ui.styles import rating_colours
 
 LIMITS = f"CSV, Parquet or Excel (.xlsx), up to {MAX_BYTES / 2**20:.0f} MB and {MAX_ROWS:,} rows."
 MOST_WARNINGS = 6
+MOST_MISTAKES = 5
 NAMED = 3
 DOING = {
     "receiving": "Sending",
@@ -99,8 +100,19 @@ def summary(preview: Preview) -> str:
     )
     return (
         f'<section aria-label="Summary"><h2>{escape(preview.name)}</h2><dl class="cr-figures cr-totals">{listed}</dl>'
-        f"{_charts(preview)}{_drift(preview)}{_warnings(preview)}</section>"
+        f"{_spoilt(preview)}{_charts(preview)}{_drift(preview)}{_warnings(preview)}</section>"
     )
+
+
+def _spoilt(preview: Preview) -> str:
+    """That no row could be scored, or too few to log them."""
+    if not preview.parts:
+        advice = "What was wrong is below. Correct the rows, then send the file again."
+        return f'<div class="cr-section" role="alert">{box("no", "✕", "No row could be scored", advice)}</div>'
+    if preview.spoilt:
+        title = "Too many rows are rejected to log this file"
+        return f'<div class="cr-section" role="alert">{box("unsure", "!", title, preview.spoilt)}</div>'
+    return ""
 
 
 def _key(name: str) -> str:
@@ -258,20 +270,37 @@ def rejected_heading(preview: Preview, shown: int) -> str:
         told = f"{shown:,} of {found:,} reasons in {rows:,} rows; the download holds all of them."
     return (
         f'<h2>Rejected rows</h2><p class="cr-soft cr-said">{told} They are not scored. Row 1 is the first below the '
-        "header, so the line of a CSV file or a spreadsheet is one more.</p>"
+        f"header, so the line of a CSV file or a spreadsheet is one more.</p>{_mistakes(preview)}"
     )
+
+
+def _mistakes(preview: Preview) -> str:
+    """What was wrong most often, where several rows have it in common."""
+    if not any(rows > 1 for _, _, rows in preview.mistakes):
+        return ""
+    items = "".join(
+        f"<li>{rows:,} row{'s' if rows != 1 else ''}: <code>{escape(column)}</code> {escape(reason)}</li>"
+        for column, reason, rows in preview.mistakes[:MOST_MISTAKES]
+    )
+    more = len(preview.mistakes) - MOST_MISTAKES
+    items += f"<li>{more} more kind{'s' if more > 1 else ''} of mistake</li>" if more > 0 else ""
+    return f'<ul class="cr-plain" aria-label="What was wrong">{items}</ul>'
+
+
+def _also(column: Wanted) -> str:
+    names = ", ".join(f"<code>{escape(other)}</code>" for other in column.others)
+    return f'<br><span class="cr-soft cr-small">or {names}</span>' if names else ""
 
 
 def columns_table(book: Portfolio) -> str:
     """What a file must hold."""
     rows = "".join(
-        f"<tr><td><code>{escape(one.name)}</code></td><td>{'required' if one.needed else 'optional'}</td>"
-        f'<td class="cr-words">{escape(one.label)}: {escape(one.allowed)}</td>'
-        f"<td>{', '.join(f'<code>{escape(other)}</code>' for other in one.others) or '–'}</td></tr>"
+        f'<tr><td class="cr-words"><code>{escape(one.name)}</code>{_also(one)}</td>'
+        f'<td class="cr-words"><b>{escape(one.label)}</b>{"" if one.needed else " (optional)"}: '
+        f"{escape(one.allowed)}</td></tr>"
         for one in wanted_columns(book)
     )
-    heads = ("Column", "Needed", "What it holds", "Also accepted as")
-    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
+    head = '<th scope="col">Column</th><th scope="col">What it holds</th>'
     return (
         "<h2>What the file must hold</h2>"
         '<p class="cr-soft cr-said">One row for each application, columns in any order, names as written here. CSV: '

@@ -113,6 +113,24 @@ class Preview:
         found = self.table[column].value_counts() if self.parts else {}
         return Counts(tuple((name, int(found.get(name, 0))) for name in names), self.scored)
 
+    @cached_property
+    def mistakes(self) -> tuple[tuple[str, str, int], ...]:
+        """What was wrong, most often first: column, reason and in how many rows."""
+        found = self.checked.rejected.groupby(["column", "reason"], dropna=False)["row"].nunique()
+        found = found.sort_values(ascending=False, kind="stable")
+        return tuple((str(column), str(reason), int(rows)) for (column, reason), rows in found.items())
+
+    @property
+    def spoilt(self) -> str:
+        """That too many rows are rejected to log the others; empty when there are not."""
+        most, share = self.data.portfolio.max_reject_share, self.checked.rejected_rows / self.checked.received
+        if share <= most:
+            return ""
+        return (
+            f"{share:.1%} of the rows are rejected, more than the {most:.0%} that the portfolio allows. "
+            "Correct the rejected rows, then send the file again."
+        )
+
     @property
     def kept_out(self) -> str:
         """Why these predictions must not be logged; empty when they may."""
@@ -120,13 +138,7 @@ class Preview:
             return "No row was scored."
         if self.policy is None:
             return f"No policy can decide: {self.policy_problem}"
-        most, share = self.data.portfolio.max_reject_share, self.checked.rejected_rows / self.checked.received
-        if share > most:
-            return (
-                f"{share:.1%} of the rows are rejected, more than the {most:.0%} that the portfolio allows. "
-                "Correct the rejected rows, then send the file again."
-            )
-        return ""
+        return self.spoilt
 
 
 @dataclass(frozen=True)

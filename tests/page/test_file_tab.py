@@ -169,7 +169,8 @@ def test_the_template_is_a_file_that_can_be_scored_and_every_column_is_told(stat
     assert (preview.scored, preview.checked.rejected_rows) == (1, 0)
     told = file_html.columns_table(state.book)
     assert all(
-        f"<code>{name}</code>" in told for name in state.template_csv().decode("utf-8-sig").split("\r\n")[0].split(",")
+        f"<code>{name}</code>" in told.replace("<wbr>", "")
+        for name in state.template_csv().decode("utf-8-sig").split("\r\n")[0].split(",")
     )
     assert told.count("(optional)") == 2
 

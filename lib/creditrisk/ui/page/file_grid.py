@@ -28,14 +28,14 @@ def _figure(value: float) -> str:
 
 REJECTED = (
     Column("row", "Row", _figure, right=True),
-    Column("application_id", "Application ID", _short, roomy=True),
-    Column("column", "Column"),
-    Column("value", "Value", _short),
-    Column("reason", "Reason", _short),
+    Column("application_id", "Application", _short, roomy=True),
+    Column("column", "Column", wrapped=True),
+    Column("value", "Value", _short, wrapped=True),
+    Column("reason", "Reason", _short, wrapped=True),
 )
 RESULTS = (
     Column("row", "Row", _figure, right=True, roomy=True),
-    Column("application_id", "Application ID", _short),
+    Column("application_id", "Application", _short),
     Column("default_probability", "PD", percent, right=True),
     Column("credit_score", "Score", right=True),
     Column("points", "Points", right=True, roomy=True),

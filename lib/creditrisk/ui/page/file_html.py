@@ -66,7 +66,7 @@ def problem(state: FileState) -> str:
     """What was wrong with the file, or that it was stopped."""
     if state.problem:
         return (
-            '<div class="cr-verdict cr-no" role="alert" data-cr="file-problem"><span class="cr-icon" '
+            '<div class="cr-verdict cr-no cr-space" role="alert" data-cr="file-problem"><span class="cr-icon" '
             'aria-hidden="true">✕</span><div><b>Nothing was scored</b>'
             f'<span class="cr-said">{with_code(state.problem)}</span></div></div>'
         )
@@ -287,15 +287,20 @@ def _mistakes(preview: Preview) -> str:
     return f'<ul class="cr-plain" aria-label="What was wrong">{items}</ul>'
 
 
+def _name(column: str) -> str:
+    """The name of a column, which may go on in a second line after each of its words."""
+    return f"<code>{escape(column).replace('_', '_<wbr>')}</code>"
+
+
 def _also(column: Wanted) -> str:
-    names = ", ".join(f"<code>{escape(other)}</code>" for other in column.others)
+    names = ", ".join(map(_name, column.others))
     return f'<br><span class="cr-soft cr-small">or {names}</span>' if names else ""
 
 
 def columns_table(book: Portfolio) -> str:
     """What a file must hold."""
     rows = "".join(
-        f'<tr><td class="cr-words"><code>{escape(one.name)}</code>{_also(one)}</td>'
+        f'<tr><td class="cr-words">{_name(one.name)}{_also(one)}</td>'
         f'<td class="cr-words"><b>{escape(one.label)}</b>{"" if one.needed else " (optional)"}: '
         f"{escape(one.allowed)}</td></tr>"
         for one in wanted_columns(book)

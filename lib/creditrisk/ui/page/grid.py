@@ -46,7 +46,7 @@ class Column:
     """A column of a grid: its name in the DataFrame, its heading, how a value is written and where it stands.
 
     Sorting goes by the value, and what is read by `text` of it, without it str(). `roomy` columns are left out on a
-    narrow page. With `markup` the text is HTML and has itself to escape what comes from outside.
+    narrow page; the words of `wrapped` ones go on in a second line. With `markup` the text is HTML and has itself to escape what comes from outside.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Column:
     text: Callable[[Any], str] | None = None
     right: bool = False
     roomy: bool = False
+    wrapped: bool = False
     markup: bool = False
 
 
@@ -101,7 +102,8 @@ def _numbered(columns: Sequence[Column]) -> tuple[Sequence[Column], range]:
 
 def _definition(column: Column, place: int) -> dict[str, Any]:
     """What DataTables is told of a column."""
-    names = [name for name, yes in (("cr-right", column.right), ("cr-roomy", column.roomy)) if yes]
+    kinds = (("cr-right", column.right), ("cr-roomy", column.roomy), ("cr-wrapped", column.wrapped))
+    names = [name for name, yes in kinds if yes]
     read = {"_": "read", "sort": "value", "type": "value"}
     return {"targets": place, "render": read, "className": " ".join(names) or "cr-left"}
 

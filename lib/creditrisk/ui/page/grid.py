@@ -46,7 +46,8 @@ class Column:
     """A column of a grid: its name in the DataFrame, its heading, how a value is written and where it stands.
 
     Sorting goes by the value, and what is read by `text` of it, without it str(). `roomy` columns are left out on a
-    narrow page; the words of `wrapped` ones go on in a second line. With `markup` the text is HTML and has itself to escape what comes from outside.
+    narrow page; the words of `wrapped` ones go on in a second line. With `markup` the text is HTML and has itself to
+    escape what comes from outside.
     """
 
     name: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from creditrisk.serving.log import PredictionLog
 from creditrisk.serving.model import CHAMPION, read_manifest, resolve
 
 SECONDS = 5.0
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,10 @@ class Pulse:
             return "", ""
 
     def start(self, tell: Callable[[Seen], None], seconds: float = SECONDS) -> None:
-        """Call `tell` in the running event loop whenever something is new; does nothing where no loop runs."""
+        """Call `tell` in the running event loop whenever something is new; does nothing where no loop runs.
+
+        When it raises it is told again at the next look: one chart that fails must not leave a page without news.
+        """
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:  # a plain script or a test: nobody to tell
@@ -73,8 +78,11 @@ class Pulse:
             await asyncio.sleep(seconds)
             now = await asyncio.to_thread(self.look)
             if now != before:
-                before = now
-                tell(now)
+                try:
+                    tell(now)
+                    before = now
+                except Exception as problem:  # its message may quote applications
+                    logger.error("What is new could not be shown (%s)", type(problem).__name__)
 
     def stop(self) -> None:
         """Look no more."""

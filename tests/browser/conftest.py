@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -26,6 +25,7 @@ from creditrisk.serving.log import PredictionLog, migrate  # noqa: E402
 from creditrisk.serving.model import load_model, save_models  # noqa: E402
 from creditrisk.serving.scorer import Scorer  # noqa: E402
 from page_servers import PERIOD, PageProcess  # noqa: E402
+from page_watch import Watch  # noqa: E402
 
 BROWSERS = ("chromium", "google-chrome", "chromium-browser")
 FLAGS = [
@@ -111,23 +111,13 @@ def visit(browser, site) -> Iterator:
 
     No visit may log an error, ask another host for anything, or be sent the notebook's source.
     """
-    pages, complaints, elsewhere, received = [], [], [], []
+    pages, received, watch = [], [], Watch()
 
     def open_page(width: int = 1280):
         context = browser.new_context(viewport={"width": width, "height": 900})
         page = context.new_page()
         page.set_default_timeout(SECONDS)
-
-        def only_here(route) -> None:
-            if urlsplit(route.request.url).netloc == urlsplit(site.address).netloc:
-                route.continue_()
-            else:
-                elsewhere.append(route.request.url)
-                route.abort()
-
-        page.route(lambda url: not url.startswith(("data:", "blob:")), only_here)
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
+        watch.over(page, site.address)
         received.append(page.goto(site.address).text())
         page.locator("[data-cr=pd]").wait_for()
         pages.append(page)
@@ -140,6 +130,5 @@ def visit(browser, site) -> Iterator:
         with suppress(Error):  # the test may have closed it
             page.close(run_before_unload=True)  # what frees the kernel, as when a visitor closes the tab
         page.context.close()
-    assert elsewhere == []
-    assert complaints == []
+    assert (watch.elsewhere, watch.complaints) == ([], [])
     assert not [html for html in received if "open_page" in html or "wait_for_visitor" in html]

@@ -9,12 +9,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
-from urllib.parse import urlsplit
 
 import pytest
 
 from browser.test_page import HARD_TO_READ
 from notebooks import regression
+from page_watch import Watch
 from servers import free_port, wait_until_it_answers
 
 SECONDS = 60_000  # milliseconds that anything on the page may take on a busy machine
@@ -77,19 +77,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
 def page(browser, lab) -> Iterator:
     """The notebook, all cells run. No visit may log an error or ask another host for anything."""
     context = browser.new_context(viewport={"width": 1280, "height": 1500})
-    page, complaints, elsewhere = context.new_page(), [], []
+    page, watch = context.new_page(), Watch()
     page.set_default_timeout(SECONDS)
-
-    def only_here(route) -> None:
-        if urlsplit(route.request.url).netloc == urlsplit(lab.address).netloc:
-            route.continue_()
-        else:
-            elsewhere.append(route.request.url)
-            route.abort()
-
-    page.route(lambda url: not url.startswith(("data:", "blob:")), only_here)
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    watch.over(page, lab.address)
     page.goto(f"{lab.address}/doc/tree/binning.ipynb")
     page.wait_for_function("window.jupyterapp?.shell.currentWidget?.context?.isReady")
     page.evaluate(RUN_ALL)
@@ -99,8 +89,7 @@ def page(browser, lab) -> Iterator:
     yield page
     page.evaluate("window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown()")
     context.close()
-    assert elsewhere == []
-    assert complaints == []
+    assert (watch.elsewhere, watch.complaints) == ([], [])
 
 
 def variable(page, label: str):

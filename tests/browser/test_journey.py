@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 from creditrisk.data.sample import make_applications
 from creditrisk.serving.log import PredictionLog, migrate
 from page_servers import PERIOD, PageProcess
+from page_watch import Watch
 
 
 def test_a_day_at_the_page(browser, place, tmp_path):
@@ -19,29 +20,17 @@ def test_a_day_at_the_page(browser, place, tmp_path):
     url = f"sqlite:///{tmp_path / 'runs' / 'predictions.db'}"
     migrate(url)
     server = PageProcess(tmp_path)
-    complaints, failed, elsewhere = [], [], []
+    watch = Watch()
     try:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.set_default_timeout(60_000)
-        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("requestfailed", lambda request: failed.append(f"{request.url}: {request.failure}"))
-        page.on("response", lambda answer: failed.append(answer.url) if answer.status >= 400 else None)
-
-        def only_here(route) -> None:
-            if route.request.url.startswith(server.address):
-                route.continue_()
-            else:
-                elsewhere.append(route.request.url)
-                route.abort()
-
-        page.route(lambda address: not address.startswith(("data:", "blob:")), only_here)
+        watch.over(page, server.address)
         page.goto(server.address)
         scores_an_applicant(page)
         uploads_a_file_with_two_bad_rows(page)
         sees_a_drift_report_of_a_stream(page, url, tmp_path)
         opens_the_model_card(page)
-        assert (complaints, failed, elsewhere) == ([], [], [])
+        assert watch == Watch()
         page.close(run_before_unload=True)
     finally:
         server.stop()

@@ -64,7 +64,7 @@ def test_the_newest_report_is_shown_and_a_choice_stays_when_others_come_in(bench
     assert monitoring.report.id == second and monitoring.report.status == "red"
     worst = monitoring.shown_column
     assert (worst.label, worst.status) == ("Age", "red") and worst.z > 3
-    assert monitoring.report.verdict.startswith("age: extreme mean shift")
+    assert monitoring.report.verdict.startswith("Age: extreme mean shift")
     monitoring.choose(first)
     monitoring.choose_column("income")
     by_hand(url, bench.data, [None, aged, aged])

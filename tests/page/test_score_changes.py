@@ -164,7 +164,7 @@ def test_the_card_says_the_change_and_where_none_is_enough(applicant):
     said = score_more_html.changes_panel(applicant, found)
     change = next(one for one in found[0].changes if one.name == "credit_utilization_ratio")
     assert f"<b>{change.after}%</b>" in said and "To be approved" in said
-    assert f"{75 - change.after} less: PD then" in said
+    assert f"{75 - change.after} percentage points less: PD then" in said
     applicant.policy = cut_at(1e-12)
     said = score_more_html.changes_panel(applicant, applicant.what_would_change())
     assert "No single change reaches an approval. Tried: Loan amount from above 0 to 35,000,000; " in said

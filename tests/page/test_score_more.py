@@ -18,6 +18,7 @@ from creditrisk.serving.scorer import Scorer
 from creditrisk.ui.page import score_html, score_more_html
 from creditrisk.ui.page.score_challenger import other_than
 from creditrisk.ui.page.score_cut_off import CutOffState, Strategy
+from creditrisk.ui.page.score_more_view import CutOffCard
 from creditrisk.ui.page.score_view import ScoreView
 from creditrisk.ui.page.workbench import open_workbench
 from page_parts import PERIOD, logged, text_of
@@ -75,6 +76,17 @@ def test_a_text_or_a_share_moves_the_cut_off_and_a_mistake_does_not(applicant):
     assert mine.approval == pytest.approx(0.6, abs=0.005) and mine.error == ""
     mine.reset()
     assert mine.cut_off == mine.first
+
+
+def test_while_the_cut_off_is_wrong_nothing_is_said_of_what_it_would_do(applicant):
+    card = CutOffCard(applicant)
+    card.entered.value = "3"
+    assert "<b>3.00%</b>" in text_of(card.view) and text_of(card.view).count("<b>–</b>") == 0
+    card.entered.value = "abc"
+    said = text_of(card.view)
+    assert "<b>3.00%</b>" not in said and said.count("<b>–</b>") == 5
+    card.entered.value = "4"
+    assert "<b>4.00%</b>" in text_of(card.view) and text_of(card.view).count("<b>–</b>") == 0
 
 
 def test_text_and_slider_follow_one_another(applicant):

@@ -381,6 +381,10 @@ class DriftReport:
     @property
     def verdict(self) -> str:
         """The verdict in a sentence."""
+        return self.verdict_with({})
+
+    def verdict_with(self, labels: Mapping[str, str]) -> str:
+        """The verdict in a sentence, with labels in place of names of columns."""
         if self.status == LACKING:
             least = f"fewer than {LEAST_ROWS}" if self.rows < LEAST_ROWS else "with nothing in them to compare"
             return f"Not enough data: {self.rows:,} row{'' if self.rows == 1 else 's'}, {least}."
@@ -389,7 +393,7 @@ class DriftReport:
         worst = max(self.items, key=lambda one: (one.decides, one.status == RED, one.flagged, one.psi_adjusted or 0))
         more = len(self.flagged) - 1
         others = f" (and {more} more column{'' if more == 1 else 's'})" if more else ""
-        return f"{worst.column}: {worst.reason}{others}."
+        return f"{labels.get(worst.column, worst.column)}: {worst.reason}{others}."
 
     def to_dict(self) -> dict:
         """Plain data for JSON; `from_dict` makes the report of it again."""

@@ -133,7 +133,8 @@ class DriftView:
         listed = {one.id: one for one in (*self._state.reports, report)}
         self._busy = True
         try:
-            options = tuple((f"{one.id} · {one.when:%Y-%m-%d %H:%M} · {one.status}", one.id) for one in listed.values())
+            names = {one.id: f"{one.title} · {one.when:%Y-%m-%d %H:%M} · {one.status}" for one in listed.values()}
+            options = tuple((name, number) for number, name in names.items())
             if self.chosen.options != options:
                 self.chosen.options = options
             self.chosen.value = report.id

@@ -210,12 +210,8 @@ def column_heading(report: ReportView, column: ColumnView) -> str:
     why = _sentence(column.reason) if column.reason else "As in the baseline."
     return (
         f'<h2>{escape(column.label)} <span class="cr-mon-flagword cr-{kind}">{flag}</span></h2>'
-        f'<p class="cr-soft">{_of_report(report)}: {against}.</p><p class="cr-space">{escape(why)}</p>'
+        f'<p class="cr-soft">{report.title}: {against}.</p><p class="cr-space">{escape(why)}</p>'
     )
-
-
-def _of_report(report: ReportView) -> str:
-    return f"Check {report.window}" if report.window else f"Report {report.id}"
 
 
 def _sentence(text: str) -> str:
@@ -325,8 +321,9 @@ def report_panel(report: ReportView, version_in_use: str) -> str:
         f'<th class="cr-right">q</th><th class="cr-right">Z</th><th>Rule: ±{Z_LIMIT:g}</th>'
         '<th class="cr-right">Mean, training → now</th><th class="cr-right">Missing</th>'
     )
+    check = f": check {report.window} of model {escape(report.model.version)}" if report.window else ""
     return (
-        f'<h2>Drift report {report.id}</h2><p class="cr-soft">{escape(about)}</p>'
+        f'<h2>Drift report {report.id}{check}</h2><p class="cr-soft">{escape(about)}</p>'
         f'<div class="cr-space">{box(kind, icon, title, report.verdict)}</div>'
         f"{table('Drift by column', head, rows)}"
         f'<p class="cr-hint">Rule: an extreme shift of a mean, |Z| of {Z_LIMIT:g} or more, in standard deviations of '

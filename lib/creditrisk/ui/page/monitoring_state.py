@@ -94,6 +94,11 @@ class ReportView:
         """What its column is called in a table of checks."""
         return str(self.window) if self.window else f"#{self.id}"
 
+    @property
+    def title(self) -> str:
+        """What it is called by itself."""
+        return f"Check {self.window}" if self.window else f"Report #{self.id}"
+
     def column(self, name: str) -> ColumnView | None:
         return next((one for one in self.columns if one.column == name), None)
 
@@ -307,6 +312,6 @@ def _report_view(row: Mapping[str, Any], book: Portfolio | None) -> ReportView:
             for one in report.worst_first
         ),
         flagged=row["flagged"],
-        verdict=report.verdict,
+        verdict=report.verdict_with({one.column: _label(one.column, book) for one in report.items}),
         report=report,
     )

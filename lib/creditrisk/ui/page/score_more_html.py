@@ -82,16 +82,17 @@ def _change(state: ApplicantState, change: Change) -> str:
     return (
         f"<li><p><span>{escape(label_of(state.book, change.name))}</span>"
         f'<span>{before} <span aria-hidden="true">→</span><span class="cr-unseen"> to </span> <b>{after}</b></span></p>'
-        f'<span class="cr-soft cr-small">{_difference(change)}PD then {in_percent(change.pd)}, score {change.score}, '
-        f"{escape(change.rating)}</span></li>"
+        f'<span class="cr-soft cr-small">{_difference(change, unit)}PD then {in_percent(change.pd)}, '
+        f"score {change.score}, {escape(change.rating)}</span></li>"
     )
 
 
-def _difference(change: Change) -> str:
+def _difference(change: Change, unit: str) -> str:
     if isinstance(change.after, str):
         return ""
     more = change.after - change.before
-    return f"{number_in_words(float(f'{abs(more):.12g}'))} {'more' if more > 0 else 'less'}: "
+    size = measure(float(f"{abs(more):.12g}"), "percentage points" if unit == "%" else unit)
+    return f"{escape(size)} {'more' if more > 0 else 'less'}: "
 
 
 def _range(state: ApplicantState, name: str, low: float | None, high: float | None) -> str:
@@ -106,18 +107,22 @@ def _range(state: ApplicantState, name: str, low: float | None, high: float | No
 
 
 def cut_off_table(state: ApplicantState) -> str:
-    """The cut-off in force beside the one that is tried out, and what each is expected to do."""
+    """The cut-off in force beside the one that is tried out, and what each is expected to do.
+
+    While what was entered for it is wrong, it does nothing.
+    """
     mine, result = state.cut_off, state.result
+    then = None if mine.error else mine.cut_off
     in_force = None if state.policy is None else state.policy.approve_below
     rows = [
-        ("Approved below a PD of", *(_percent(at) for at in (in_force, mine.cut_off))),
-        ("Score at that PD", *(_score(state, at) for at in (in_force, mine.cut_off))),
-        ("Expected approval rate", *(_approval(state, at) for at in (in_force, mine.cut_off))),
-        ("Expected bad rate of those", *(_bad_rate(state, at) for at in (in_force, mine.cut_off))),
+        ("Approved below a PD of", *(_percent(at) for at in (in_force, then))),
+        ("Score at that PD", *(_score(state, at) for at in (in_force, then))),
+        ("Expected approval rate", *(_approval(state, at) for at in (in_force, then))),
+        ("Expected bad rate of those", *(_bad_rate(state, at) for at in (in_force, then))),
     ]
     if result is not None:
-        tried = "approve" if result.pd < mine.cut_off else "decline"
-        rows.append(("This applicant", _decision(result.decision), _decision(tried)))
+        tried = NOWHERE if then is None else _decision("approve" if result.pd < then else "decline")
+        rows.append(("This applicant", _decision(result.decision), tried))
     body = "".join(
         f'<tr><th scope="row">{name}</th><td class="cr-right">{now}</td><td class="cr-right"><b>{then}</b></td></tr>'
         for name, now, then in rows

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
+import nbformat
 import pytest
 from playwright.sync_api import expect
 
@@ -74,6 +76,26 @@ def test_a_session_that_ends_says_so_and_a_short_loss_does_not(browser, site):
     expect(ended).to_contain_text("This session has ended")
     expect(ended.get_by_role("link", name="Reload the page")).to_be_visible()
     page.close()
+
+
+@pytest.mark.parametrize("cell", ["raise ValueError('income 900000')", "shown = 'lost on its way'"])
+def test_a_page_that_cannot_be_made_is_tried_again_once_and_then_says_what_to_do(browser, place, tmp_path, cell):
+    shutil.copytree(ROOT / "dashboards", tmp_path / "dashboards")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, tmp_path / "dashboards" / "risk.ipynb")
+    server = PageProcess(place.folder, "--pool", "0", settings={"CREDITRISK_HOME": str(tmp_path)})
+    try:
+        page, made = browser.new_page(), []
+        page.on("request", lambda request: made.append(request.url) if request.url == f"{server.address}/" else None)
+        page.goto(server.address)
+        page.wait_for_function("performance.getEntriesByType('navigation')[0].type === 'reload'", timeout=60_000)
+        expect(page.get_by_role("heading", name="The workbench could not be opened")).to_be_visible(timeout=60_000)
+        expect(page.get_by_role("link", name="Open it again")).to_be_visible()
+        assert len(made) == 2 and "900000" not in page.content()
+        page.close(run_before_unload=True)
+    finally:
+        server.stop()
 
 
 def test_a_visitor_logs_in_on_a_narrow_page_without_a_network(browser, place):

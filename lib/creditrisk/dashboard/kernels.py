@@ -49,7 +49,8 @@ class VisitorKernels(AsyncMappingKernelManager):
                     self.log.info("Nobody uses kernel %s any more", kernel_id)
                     await ensure_async(self.shutdown_kernel(kernel_id))
             except Exception:  # one kernel that cannot be ended must not keep the others
-                self.log.warning("Kernel %s could not be ended", kernel_id, exc_info=True)
+                if kernel_id in self:  # else its page has ended it meanwhile
+                    self.log.warning("Kernel %s could not be ended", kernel_id, exc_info=True)
         await self.renew_pool()
 
     async def _is_abandoned(self, kernel_id: str) -> bool:

@@ -17,7 +17,7 @@ from jupyter_server.base.handlers import FileFindHandler, JupyterHandler
 from jupyter_server.services.kernels.handlers import KernelHandler
 from jupyter_server.utils import url_path_join
 from tornado.ioloop import IOLoop
-from tornado.log import access_log
+from tornado.log import access_log, gen_log
 from tornado.web import HTTPError, RedirectHandler, RequestHandler, authenticated
 from traitlets import Instance, Unicode
 from voila.app import Voila
@@ -238,6 +238,8 @@ class PageServer(Voila):
         page = self.voila_configuration
         page.multi_kernel_manager_class = VisitorKernels
         self.log.addFilter(lambda record: "is not trusted" not in record.msg)  # of the page's own notebook
+        # Jupyter pings in milliseconds; tornado takes them for seconds, and complains to whoever runs the page.
+        gen_log.addFilter(lambda record: "websocket_ping_timeout" not in record.getMessage())
         page.default_pool_size, page.preheat_kernel = self.options.pool, self.options.pool > 0
 
     def init_settings(self) -> dict[str, Any]:

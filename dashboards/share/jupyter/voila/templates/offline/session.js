@@ -1,6 +1,10 @@
 // Voila says nothing when a page has lost its kernel; figures that no longer move would be taken for real.
 (function () {
   const SECONDS = 20, SOON = 3, PATIENCE = 40;
+  const content = document.getElementById("rendered_cells");
+  if (!content.querySelector(".cr-failed, [type='application/vnd.voila.cell-output+json'], .cr-page")) {
+    content.append(document.getElementById("cr-failure").content);  // what the notebook shows was lost on its way
+  }
   const ended = document.getElementById("session-ended"), note = document.getElementById("session-note");
   const reload = ' <a href="">Reload the page</a> to go on.';
   const told = document.getElementById("jupyter-config-data");
